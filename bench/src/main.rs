@@ -1,0 +1,2 @@
+//! Benchmarks of greenloom beside their references.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Greenlets and a gevent-style hub.
