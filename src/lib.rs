@@ -1,1 +1,4 @@
 //! Greenlets and a gevent-style hub.
+#![allow(dead_code)]
+pub mod greenlet;
+pub mod stack;

@@ -1,0 +1,380 @@
+//! The typed part of a greenlet: its body before it runs, its value after, in one place below the control block.
+//!
+//! ```text
+//! unstarted        running        returned, not fetched
+//! | body F  |      | (empty) |    | value Out |           bodies and values over 1 KiB are boxed
+//! ```
+//!
+//! Everything here is generic over types that the rest of the engine has forgotten; the table in the control block is
+//! what remembers them. Inbox numbers tie the types together: an outcome addressed to inbox *i* has *i*'s type, since
+//! both ends were made by one typed call.
+//!
+//! This file may not switch.
+
+use core::alloc::Layout;
+use core::any::TypeId;
+use core::marker::PhantomData;
+use std::io;
+
+use super::control::{BodyTable, ControlRef, Ending, Payload};
+use super::current::Current;
+use super::engine::{self, Birth};
+use super::error::SwitchError;
+use super::hot::{Hot, hot};
+use super::interrupt::KillPayload;
+use super::report;
+
+/// Larger bodies and values live in a box.
+const INLINE_MAX: usize = 1024;
+/// Stricter alignments too.
+const ALIGN_MAX: usize = 64;
+
+const fn boxed<T>() -> bool {
+    size_of::<T>() > INLINE_MAX || align_of::<T>() > ALIGN_MAX
+}
+
+const fn layout_of<T>() -> Layout {
+    if boxed::<T>() {
+        Layout::new::<Box<T>>()
+    } else {
+        Layout::new::<T>()
+    }
+}
+
+/// Room for either, with the control block's own word for the inbox type behind it.
+const fn layout<F, Out>() -> Layout {
+    let (a, b) = (layout_of::<F>(), layout_of::<Out>());
+    let size = if a.size() > b.size() {
+        a.size()
+    } else {
+        b.size()
+    };
+    let align = if a.align() > b.align() {
+        a.align()
+    } else {
+        b.align()
+    };
+    match Layout::from_size_align(size, align) {
+        Ok(l) => l,
+        Err(_) => panic!("no such layout"),
+    }
+}
+
+/// # Safety
+/// `at` is free and has room and alignment for `layout_of::<T>()`.
+#[inline(always)]
+unsafe fn put<T>(at: *mut u8, value: T) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if boxed::<T>() {
+            at.cast::<Box<T>>().write(Box::new(value));
+        } else {
+            at.cast::<T>().write(value);
+        }
+    }
+}
+
+/// # Safety
+/// `put::<T>` filled `at`, and nobody took it since.
+#[inline(always)]
+unsafe fn take<T>(at: *mut u8) -> T {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if boxed::<T>() {
+            *at.cast::<Box<T>>().read()
+        } else {
+            at.cast::<T>().read()
+        }
+    }
+}
+
+/// The body of a task or generator: takes no first message.
+pub(crate) struct Plain<F, Out>(PhantomData<(F, Out)>);
+
+/// The inbox type of what has no inbox.
+enum NoInbox {}
+
+/// The body of a greenlet: takes a first message and a `Current`.
+struct Switching<F, In, Out>(PhantomData<(F, In, Out)>);
+
+impl<F: FnOnce() -> Out, Out> Plain<F, Out> {
+    const fn table(finish: fn(ControlRef)) -> BodyTable {
+        BodyTable {
+            run: run_plain::<F, Out>,
+            drop_body: drop_as::<F>,
+            drop_value: drop_as::<Out>,
+            value_needs_drop: core::mem::needs_drop::<Out>(),
+            inbox_type: TypeId::of::<NoInbox>,
+            finish,
+        }
+    }
+}
+
+/// How a kind of plain greenlet ends; a type, so that its table is a constant.
+pub(crate) trait Finish {
+    /// Called last on the dying greenlet's stack: see `BodyTable::finish`.
+    fn finish(c: ControlRef);
+}
+
+struct PlainTable<F, Out, E>(PhantomData<(F, Out, E)>);
+
+impl<F: FnOnce() -> Out, Out, E: Finish> PlainTable<F, Out, E> {
+    const TABLE: &'static BodyTable = &Plain::<F, Out>::table(E::finish);
+}
+
+impl<F, In, Out> Switching<F, In, Out>
+where
+    F: FnOnce(&Current<In, Out>, In) -> Out,
+{
+    const TABLE: &'static BodyTable = &BodyTable {
+        run: run_switching::<F, In, Out>,
+        drop_body: drop_as::<F>,
+        drop_value: drop_as::<Out>,
+        value_needs_drop: core::mem::needs_drop::<Out>(),
+        inbox_type: typeid::of::<In>,
+        finish: engine::finish,
+    };
+}
+
+/// An unbound greenlet: its table until it is bound.
+const UNBOUND: &BodyTable = &BodyTable {
+    run: |_| {},
+    drop_body: |_| {},
+    drop_value: |_| {},
+    value_needs_drop: false,
+    inbox_type: TypeId::of::<NoInbox>,
+    finish: engine::finish,
+};
+
+/// # Safety
+/// What lies in `c`'s body place is a `T`.
+unsafe fn drop_as<T>(c: ControlRef) {
+    // SAFETY: the caller's promise.
+    drop(unsafe { take::<T>(c.body.get()) });
+}
+
+/// # Safety
+/// What lies in `c`'s body place is an `F`; it is not taken yet.
+unsafe fn run_plain<F: FnOnce() -> Out, Out>(c: ControlRef) {
+    // SAFETY: the caller's promise.
+    let body = unsafe { take::<F>(c.body.get()) };
+    record(c, engine::caught(body));
+}
+
+/// # Safety
+/// What lies in `c`'s body place is an `F`; control arrived at `c`'s own inbox, whose type is `In`.
+unsafe fn run_switching<F, In, Out>(c: ControlRef)
+where
+    F: FnOnce(&Current<In, Out>, In) -> Out,
+{
+    let hot = hot();
+    let inbox = c.own_inbox.get();
+    // SAFETY: the caller's promise.
+    let body = unsafe { take::<F>(c.body.get()) };
+    let current = Current::new(c, inbox);
+    let ended = engine::caught(|| {
+        let first = if c.attention.get() & super::control::attention::KIND != 0
+            || c.attention.get() & super::control::attention::TRACE != 0
+        {
+            // SAFETY: the inbox has type `In`.
+            match unsafe { engine::arrive::<In>(hot, c, inbox) } {
+                Ok(first) => first,
+                Err(_) => std::panic::resume_unwind(Box::new(KillPayload)),
+            }
+        } else {
+            // SAFETY: an ordinary value of the inbox's type is in flight.
+            unsafe { hot.message.get().cast::<In>().read() }
+        };
+        body(&current, first)
+    });
+    record(c, ended);
+}
+
+/// Stores how the body ended.
+#[inline(always)]
+fn record<Out>(c: ControlRef, ended: Result<Out, Payload>) {
+    match ended {
+        Ok(value) => {
+            // SAFETY: the body was taken out of its place, which has room for an `Out` too.
+            unsafe { put::<Out>(c.body.get(), value) };
+            c.ending.set(Ending::Returned);
+        }
+        Err(payload) => record_panic(c, payload),
+    }
+}
+
+#[cold]
+fn record_panic(c: ControlRef, payload: Payload) {
+    if payload.is::<KillPayload>() {
+        c.ending.set(Ending::Exited);
+    } else {
+        c.set_payload(payload);
+        c.ending.set(Ending::Panicked);
+    }
+}
+
+/// How a greenlet ended, fetched.
+pub(crate) enum Outcome<T> {
+    Returned(T),
+    Panicked(Payload),
+    Exited,
+}
+
+/// Moves the outcome out of the dead `c` and gives its slot back.
+///
+/// # Safety
+/// `T` is the type of what `c` returns.
+#[inline]
+pub(crate) unsafe fn fetch<T>(hot: &'static Hot, c: ControlRef) -> Outcome<T> {
+    let outcome = match c.ending.replace(Ending::None) {
+        // SAFETY: `record` put it there; the caller knows the type; `ending` says that it was not taken yet.
+        Ending::Returned => Outcome::Returned(unsafe { take::<T>(c.body.get()) }),
+        Ending::Panicked => match c.take_payload() {
+            Some(p) => Outcome::Panicked(p),
+            None => Outcome::Exited,
+        },
+        Ending::Exited | Ending::None => Outcome::Exited,
+    };
+    engine::release(hot, c);
+    outcome
+}
+
+/// Drops an outcome that nobody will fetch; reports it if it is a panic. Runs user code; swallows what it panics with.
+pub(crate) fn discard(c: ControlRef) {
+    match c.ending.replace(Ending::None) {
+        Ending::Returned => {
+            if let Some(table) = c.table.get().filter(|t| t.value_needs_drop) {
+                // SAFETY: the table's type, and `ending` says that the value was not taken.
+                if let Err(payload) = engine::caught(|| unsafe { (table.drop_value)(c) }) {
+                    report::unobserved(c, payload);
+                }
+            }
+        }
+        Ending::Panicked => {
+            if let Some(payload) = c.take_payload() {
+                report::unobserved(c, payload);
+            }
+        }
+        Ending::Exited | Ending::None => {}
+    }
+}
+
+/// Whether dropping what `c` ended with may run code of others.
+#[inline]
+pub(crate) fn discard_runs_code(c: ControlRef) -> bool {
+    match c.ending.get() {
+        Ending::Returned => c.table.get().is_some_and(|t| t.value_needs_drop),
+        Ending::Panicked => true,
+        Ending::Exited | Ending::None => false,
+    }
+}
+
+/// Drops a body that never ran. A panic in the destructor of a capture is reported, never thrown at who ends it.
+pub(crate) fn drop_unstarted(c: ControlRef) {
+    if let Some(table) = c.table.get() {
+        // SAFETY: the body is in place until it runs, and it never will.
+        if let Err(payload) = engine::caught(|| unsafe { (table.drop_body)(c) }) {
+            report::unobserved(c, payload);
+        }
+    }
+}
+
+/// Makes a greenlet whose body takes no message; the caller starts it.
+///
+/// # Errors
+/// No stack could be had; the body is dropped.
+///
+/// # Safety
+/// What `body` borrows must outlive the greenlet, and `E::finish` must suit `Out`.
+#[inline]
+pub(crate) unsafe fn create_plain<F, Out, E>(
+    hot: &'static Hot,
+    birth: Birth,
+    body: F,
+) -> io::Result<ControlRef>
+where
+    F: FnOnce() -> Out,
+    E: Finish,
+{
+    let layout = const { layout::<F, Out>() };
+    // SAFETY: the body is put in place below; the caller vouches for its borrows.
+    unsafe {
+        let c = engine::create(hot, birth, PlainTable::<F, Out, E>::TABLE, layout)?;
+        put::<F>(c.body.get(), body);
+        Ok(c)
+    }
+}
+
+/// Makes a greenlet that starts when the first message comes to its inbox, and returns it with the inbox.
+///
+/// # Errors
+/// No stack could be had; the body is dropped.
+///
+/// # Safety
+/// What `body` borrows must outlive the greenlet; the parent inbox set later must be of type `Out`.
+pub(super) unsafe fn create_switching<F, In, Out>(
+    hot: &'static Hot,
+    birth: Birth,
+    body: F,
+) -> io::Result<ControlRef>
+where
+    F: FnOnce(&Current<In, Out>, In) -> Out,
+{
+    let layout = const { layout::<F, Out>() };
+    // SAFETY: as in `create_plain`.
+    let c = unsafe { engine::create(hot, birth, Switching::<F, In, Out>::TABLE, layout)? };
+    // SAFETY: the place was made for it.
+    unsafe { put::<F>(c.body.get(), body) };
+    let inbox = hot.serial();
+    c.own_inbox.set(inbox);
+    c.waiting.set(inbox);
+    Ok(c)
+}
+
+/// Makes a greenlet without a body, with room for any body (boxed) and an `Out`.
+///
+/// # Errors
+/// No stack could be had.
+pub(super) fn create_unbound<Out>(hot: &'static Hot, birth: Birth) -> io::Result<ControlRef> {
+    let layout = const { layout::<Box<()>, Out>() };
+    // SAFETY: the table of an unbound greenlet runs nothing, and `waiting` 0 keeps everybody from switching to it.
+    let c = unsafe { engine::create(hot, birth, UNBOUND, layout)? };
+    c.own_inbox.set(hot.serial());
+    Ok(c)
+}
+
+/// Gives an unbound greenlet its body.
+///
+/// # Safety
+/// `c` is unbound and was made for this `Out`; what `body` borrows must outlive the greenlet.
+pub(super) unsafe fn bind<F, In, Out>(c: ControlRef, body: F)
+where
+    F: FnOnce(&Current<In, Out>, In) -> Out,
+{
+    // Boxed whatever its size: the place was made before its type was known.
+    let body = Box::new(body);
+    let body = move |current: &Current<In, Out>, first: In| body(current, first);
+    bind_sized(c, body);
+
+    fn bind_sized<F, In, Out>(c: ControlRef, body: F)
+    where
+        F: FnOnce(&Current<In, Out>, In) -> Out,
+    {
+        debug_assert_eq!(size_of::<F>(), size_of::<Box<()>>());
+        // SAFETY: the closure captures one box, for which `create_unbound` left room.
+        unsafe { put::<F>(c.body.get(), body) };
+        c.table.set(Some(Switching::<F, In, Out>::TABLE));
+    }
+    c.clear_flag(super::control::flag::UNBOUND);
+    c.waiting.set(c.own_inbox.get());
+}
+
+impl<T> SwitchError<T> {
+    /// How control came without a value, as an error of the wait.
+    pub(super) fn from_arrival(arrival: engine::Arrival) -> Self {
+        match arrival {
+            engine::Arrival::Exited => SwitchError::Exited,
+            engine::Arrival::Deadlock(d) => SwitchError::Deadlock(d),
+        }
+    }
+}

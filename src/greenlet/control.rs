@@ -1,0 +1,455 @@
+//! The control block: what the crate knows about one greenlet, in the top page of its stack's slot.
+//!
+//! ```text
+//!  slot (naturally aligned)                                      high addresses
+//!  | guard | stack  …  frames | body or value | Control | SlotHeader | colour |
+//! ```
+//!
+//! The state (invariant 3: this byte, `waiting` and the run queue together are the one state; every row not listed
+//! is forbidden):
+//!
+//! | state    | `waiting` | in run queue | meaning                                                              |
+//! | -------- | --------- | ------------ | -------------------------------------------------------------------- |
+//! | Free     | 0         | no           | nobody lives here (also what a page of zeros says)                     |
+//! | New      | inbox     | no           | never ran; a switch to its inbox starts it                            |
+//! | New      | 0         | no           | a task that waits for its start time, or an unbound greenlet          |
+//! | Runnable | 0         | yes          | will run (or start)                                                   |
+//! | Live     | 0         | no           | runs: it is `Hot::current` (or main under the trampoline)             |
+//! | Live     | inbox     | no           | suspended in `switch`, `receive` or one of the engine's own waits     |
+//! | Parked   | 0         | no           | waits for a wake with the current `park_epoch`                        |
+//! | Dead     | 0         | no           | ended; its outcome may still be fetched                               |
+//!
+//! Numbers in `waiting` are never reused on a thread, so one comparison tells that the handle's greenlet is alive,
+//! suspended, and waiting for just that kind of message. Every field is a `Cell` and valid as zeros: a control block
+//! may be read through a stale handle at any time while its thread lives, and what is read then matches nothing.
+//!
+//! This file may not switch, and takes no decision about who runs next.
+
+use core::any::Any;
+use core::cell::{Cell, UnsafeCell};
+use core::mem::MaybeUninit;
+use core::panic::Location;
+use core::ptr;
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+
+use corosensei::{Coroutine, Yielder};
+
+use super::interrupt::Deadlines;
+use crate::stack::{Slot, SlotStack};
+
+/// The coroutine type that all greenlets use: values travel beside it.
+pub(super) type Co = Coroutine<(), (), (), SlotStack>;
+
+/// Payload of a panic, of a `throw`, of a kill.
+pub(crate) type Payload = Box<dyn Any + Send>;
+
+/// `waiting`: in `kill`, until the victim is dead. No handle names it.
+pub(crate) const INBOX_KILLING: u64 = 1;
+/// `waiting`: in `Generator::next`.
+pub(crate) const INBOX_GENERATOR: u64 = 2;
+/// `waiting`: in `Yield::yield_`.
+pub(crate) const INBOX_YIELD: u64 = 3;
+/// The first number handed out.
+pub(crate) const FIRST_SERIAL: u64 = 16;
+
+/// See the table at the head of this file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum State {
+    Free = 0,
+    New,
+    Runnable,
+    Live,
+    Parked,
+    Dead,
+}
+
+/// How a greenlet ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Ending {
+    /// It has not, or the outcome was fetched.
+    None = 0,
+    /// The value lies in the body's place.
+    Returned,
+    /// The payload lies in `payload`.
+    Panicked,
+    /// Killed.
+    Exited,
+}
+
+/// What lies in `attention`. All zero: nothing to look at, the fast path goes on.
+pub(crate) mod attention {
+    /// What control arrived with; 0 is an ordinary value at `Hot::message`.
+    pub(crate) const KIND: u32 = 0b111;
+    /// A child ended: `Hot::dead` holds it and its outcome.
+    pub(crate) const CHILD: u32 = 1;
+    /// An exception: `Hot::message` is the address of an `Option<Payload>`.
+    pub(crate) const THROWN: u32 = 2;
+    /// The hub resumed a wait in `switch`: look at pending outcomes, kills, deadlines.
+    pub(crate) const WOKEN: u32 = 3;
+    /// The victim of this greenlet's `kill` is dead.
+    pub(crate) const KILLED: u32 = 4;
+    /// Control was handed on because nobody was there to take a value (a dead parent's scope opener).
+    pub(crate) const ORPHAN: u32 = 5;
+
+    /// A kill was asked for and is to be delivered at the next wait.
+    pub(crate) const KILL: u32 = 1 << 3;
+    /// Outcomes of children are pending.
+    pub(crate) const PENDING: u32 = 1 << 4;
+    /// A trace function is set on this thread.
+    pub(crate) const TRACE: u32 = 1 << 5;
+    /// There are `timeout` scopes to look at.
+    pub(crate) const DEADLINE: u32 = 1 << 6;
+    /// The hub found that main's wait can never end.
+    pub(crate) const DEADLOCK: u32 = 1 << 7;
+}
+
+/// Bits of `Control::flags`.
+pub(crate) mod flag {
+    /// The body has begun (a Runnable greenlet may still be unstarted).
+    pub(crate) const STARTED: u8 = 1;
+    /// Not unwinding for certain when it was suspended last (invariant 7).
+    pub(crate) const CALM: u8 = 1 << 1;
+    /// Its scope is ending: a body that swallows a hundred kills aborts the process.
+    pub(crate) const CLOSING: u8 = 1 << 2;
+    /// Made by `unbound` and not bound yet.
+    pub(crate) const UNBOUND: u8 = 1 << 3;
+    /// Ends in the hub, like a task.
+    pub(crate) const TASK: u8 = 1 << 4;
+    /// A generator: ends at whoever asks for the next item.
+    pub(crate) const GENERATOR: u8 = 1 << 5;
+    /// Does not keep the hub alive.
+    pub(crate) const DAEMON: u8 = 1 << 6;
+    /// The type of its own inbox is `'static` for certain (`Current::publish`).
+    pub(crate) const PUBLISHED: u8 = 1 << 7;
+}
+
+/// What the layers above keep in a control block, without its type.
+#[derive(Debug)]
+pub(crate) struct Upper {
+    /// park: the wait in progress (`park::Frame`).
+    pub(crate) wait: Cell<*const ()>,
+    /// task: the node of who joins.
+    pub(crate) joiner: Cell<*const ()>,
+    /// task: locals, links; boxed, made when first needed.
+    pub(crate) ext: Cell<*mut ()>,
+    /// task: state of the handle.
+    pub(crate) handle: Cell<u8>,
+}
+
+impl Upper {
+    const fn new() -> Self {
+        Self {
+            wait: Cell::new(ptr::null()),
+            joiner: Cell::new(ptr::null()),
+            ext: Cell::new(ptr::null_mut()),
+            handle: Cell::new(0),
+        }
+    }
+}
+
+/// The typed operations on what lies in the body's place.
+#[derive(Debug)]
+pub(crate) struct BodyTable {
+    /// Runs the body to its end and records the outcome. Never unwinds.
+    pub(super) run: unsafe fn(ControlRef),
+    /// Drops a body that never ran.
+    pub(super) drop_body: unsafe fn(ControlRef),
+    /// Drops a value that nobody fetched.
+    pub(super) drop_value: unsafe fn(ControlRef),
+    /// Whether dropping the value runs code.
+    pub(super) value_needs_drop: bool,
+    /// The type of the own inbox, lifetimes erased.
+    pub(super) inbox_type: fn() -> core::any::TypeId,
+    /// Called last on the dying greenlet's own stack: names the successor in `Hot::current`.
+    pub(super) finish: fn(ControlRef),
+}
+
+/// An inbox that a scope opened on an existing greenlet; lives in the scope's frame.
+#[derive(Debug)]
+pub(crate) struct OpenInbox {
+    pub(crate) id: u64,
+    /// Its type, lifetimes erased.
+    pub(crate) type_id: core::any::TypeId,
+    /// Its type is `'static` for certain (`Current::publish`).
+    pub(crate) published: Cell<bool>,
+    pub(crate) outer: *const OpenInbox,
+}
+
+/// See the file's head.
+#[repr(C, align(64))]
+pub(crate) struct Control {
+    // First line: all that a switch touches.
+    pub(crate) waiting: Cell<u64>,
+    pub(crate) attention: Cell<u32>,
+    /// Place in the chain of nested resumes when it last ran: 0 for what lives on the thread's own stack.
+    pub(crate) depth: Cell<u8>,
+    pub(crate) state: Cell<State>,
+    pub(crate) ending: Cell<Ending>,
+    pub(crate) flags: Cell<u8>,
+    pub(super) yielder: Cell<*const Yielder<(), ()>>,
+    pub(super) co: UnsafeCell<MaybeUninit<Co>>,
+
+    // Second line: wakes and identity.
+    pub(crate) park_epoch: Cell<u64>,
+    /// The id while alive, 0 otherwise. Also read by other threads, inside the hub's gate.
+    alive: AtomicU64,
+    pub(crate) id: Cell<u64>,
+    pub(super) table: Cell<Option<&'static BodyTable>>,
+    pub(super) body: Cell<*mut u8>,
+    pub(crate) upper: Upper,
+
+    // Family.
+    pub(crate) parent: Cell<Option<ControlRef>>,
+    pub(crate) parent_inbox: Cell<u64>,
+    /// The inbox it was born with (0 for tasks and the root).
+    pub(crate) own_inbox: Cell<u64>,
+    /// Inboxes that scopes opened here, innermost first.
+    pub(crate) open: Cell<*const OpenInbox>,
+    /// Who waits in `kill` for its end; more of them through `next_killer` of each.
+    pub(super) killer: Cell<Option<ControlRef>>,
+    pub(super) next_killer: Cell<Option<ControlRef>>,
+    /// Dead children whose outcome was not fetched, oldest first, through their `next_pending`.
+    pub(super) pending: Cell<Option<ControlRef>>,
+    pub(super) next_pending: Cell<Option<ControlRef>>,
+    /// The scope that owns it: its core, and its neighbours there.
+    pub(super) scope: Cell<*const super::scope::Core>,
+    pub(super) scope_prev: Cell<Option<ControlRef>>,
+    pub(super) scope_next: Cell<Option<ControlRef>>,
+
+    // Interruption.
+    pub(crate) shield: Cell<u32>,
+    pub(crate) kills: Cell<u32>,
+    pub(crate) deadlines: Deadlines,
+
+    // Description.
+    slot: Cell<Option<Slot>>,
+    pub(crate) site: Cell<Option<&'static Location<'static>>>,
+    name: UnsafeCell<Option<Arc<str>>>,
+    payload: UnsafeCell<Option<Payload>>,
+}
+
+/// A control block of this thread. Copy, one word, `!Send`; may be stale (see the file's head).
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct ControlRef(&'static Control);
+
+impl core::ops::Deref for ControlRef {
+    type Target = Control;
+    #[inline(always)]
+    fn deref(&self) -> &Control {
+        self.0
+    }
+}
+
+impl PartialEq for ControlRef {
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        ptr::eq(self.0, other.0)
+    }
+}
+
+impl Eq for ControlRef {}
+
+impl ControlRef {
+    /// For the two control blocks that live in `Hot`.
+    #[inline(always)]
+    pub(super) fn of(c: &'static Control) -> Self {
+        Self(c)
+    }
+
+    /// The control block below a slot's header.
+    ///
+    /// # Safety
+    /// The slot must belong to this thread's arena and be mapped; it is never unmapped while the thread can still run
+    /// code that holds the result (invariant 9; `Phase::Ended` refuses handles after that).
+    #[inline(always)]
+    pub(crate) unsafe fn in_slot(slot: Slot) -> Self {
+        // SAFETY: the caller's promise; `top` is 64-aligned, and all bytes are valid as a Control, zeros included.
+        Self(unsafe { &*(slot.top() as *const Control).sub(1) })
+    }
+
+    /// A control block whose address went through another thread.
+    ///
+    /// # Safety
+    /// `address` came from `as_ptr` on this same thread, whose arena still stands (the hub's generation was checked).
+    #[inline(always)]
+    pub(crate) unsafe fn from_address(address: usize) -> Self {
+        // SAFETY: the caller's promise (invariant 1).
+        Self(unsafe { &*(address as *const Control) })
+    }
+
+    #[inline(always)]
+    pub(crate) fn as_ptr(self) -> *const Control {
+        self.0
+    }
+
+    /// The address, for messages that travel through other threads.
+    #[inline(always)]
+    pub(crate) fn address(self) -> usize {
+        ptr::from_ref(self.0) as usize
+    }
+}
+
+impl Control {
+    /// The control block of a stack that the engine did not make.
+    pub(super) const fn new_native(state: State) -> Self {
+        Self {
+            waiting: Cell::new(0),
+            attention: Cell::new(0),
+            depth: Cell::new(0),
+            state: Cell::new(state),
+            ending: Cell::new(Ending::None),
+            flags: Cell::new(flag::STARTED),
+            yielder: Cell::new(ptr::null()),
+            co: UnsafeCell::new(MaybeUninit::uninit()),
+            park_epoch: Cell::new(0),
+            alive: AtomicU64::new(0),
+            id: Cell::new(0),
+            table: Cell::new(None),
+            body: Cell::new(ptr::null_mut()),
+            upper: Upper::new(),
+            parent: Cell::new(None),
+            parent_inbox: Cell::new(0),
+            own_inbox: Cell::new(0),
+            open: Cell::new(ptr::null()),
+            killer: Cell::new(None),
+            next_killer: Cell::new(None),
+            pending: Cell::new(None),
+            next_pending: Cell::new(None),
+            scope: Cell::new(ptr::null()),
+            scope_prev: Cell::new(None),
+            scope_next: Cell::new(None),
+            shield: Cell::new(0),
+            kills: Cell::new(0),
+            deadlines: Deadlines::new(),
+            slot: Cell::new(None),
+            site: Cell::new(None),
+            name: UnsafeCell::new(None),
+            payload: UnsafeCell::new(None),
+        }
+    }
+
+    /// Fills in the parts that a fresh or reused slot does not hold as zeros already.
+    #[inline(always)]
+    pub(super) fn begin(&self, slot: Option<Slot>, id: u64, site: &'static Location<'static>) {
+        self.slot.set(slot);
+        self.id.set(id);
+        self.alive.store(id, Ordering::Release);
+        self.site.set(Some(site));
+        self.depth.set(1);
+    }
+
+    /// The id while alive, else 0. May be called by another thread inside the hub's gate.
+    #[inline(always)]
+    pub(crate) fn alive(&self) -> u64 {
+        self.alive.load(Ordering::Acquire)
+    }
+
+    /// From here on other threads see it as finished.
+    #[inline(always)]
+    pub(super) fn end(&self) {
+        self.state.set(State::Dead);
+        self.waiting.set(0);
+        self.alive.store(0, Ordering::Release);
+    }
+
+    #[inline(always)]
+    pub(crate) fn has(&self, bits: u8) -> bool {
+        self.flags.get() & bits != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_flag(&self, bits: u8) {
+        self.flags.set(self.flags.get() | bits);
+    }
+
+    #[inline(always)]
+    pub(crate) fn clear_flag(&self, bits: u8) {
+        self.flags.set(self.flags.get() & !bits);
+    }
+
+    #[inline(always)]
+    pub(crate) fn attend(&self, bits: u32) {
+        self.attention.set(self.attention.get() | bits);
+    }
+
+    #[inline(always)]
+    pub(crate) fn ignore(&self, bits: u32) {
+        self.attention.set(self.attention.get() & !bits);
+    }
+
+    /// Whether it is suspended in a switch-like wait.
+    #[inline(always)]
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.state.get() == State::Live && self.waiting.get() != 0
+    }
+
+    /// The thread's own stack (not the hub, not a slot).
+    #[inline(always)]
+    pub(crate) fn is_native(&self) -> bool {
+        self.depth.get() == 0
+    }
+
+    #[inline]
+    pub(crate) fn slot(&self) -> Option<Slot> {
+        self.slot.get()
+    }
+
+    /// The name, if it has one.
+    pub(crate) fn name(&self) -> Option<Arc<str>> {
+        // SAFETY: invariant 1 (one thread) and invariant 4: cloning an Arc runs no user code, so the shared borrow
+        // cannot overlap a `set_name`.
+        unsafe { (*self.name.get()).clone() }
+    }
+
+    /// Replaces the name.
+    pub(crate) fn set_name(&self, name: Option<Arc<str>>) {
+        if let Some(slot) = self.slot.get() {
+            // SAFETY: the text lies in the Arc that is kept in `name` until the next call, or `reset`.
+            unsafe { slot.set_name(name.as_deref().unwrap_or("")) };
+        }
+        // SAFETY: as in `name`; dropping an `Arc<str>` runs no user code.
+        unsafe { *self.name.get() = name };
+    }
+
+    /// Puts the payload of a panic away until somebody takes it.
+    pub(crate) fn set_payload(&self, payload: Payload) {
+        // SAFETY: invariant 1; the old value is always `None` here (a greenlet ends once), so nothing is dropped.
+        unsafe { *self.payload.get() = Some(payload) };
+    }
+
+    /// Takes the payload.
+    pub(crate) fn take_payload(&self) -> Option<Payload> {
+        // SAFETY: invariant 1; moving out runs no user code.
+        unsafe { (*self.payload.get()).take() }
+    }
+
+    /// Returns to zeros what a life may have left behind, so that `begin` need not.
+    #[inline]
+    pub(super) fn reset(&self) {
+        self.state.set(State::Free);
+        self.ending.set(Ending::None);
+        self.flags.set(0);
+        self.attention.set(0);
+        self.id.set(0);
+        self.parent.set(None);
+        self.own_inbox.set(0);
+        self.shield.set(0);
+        self.kills.set(0);
+        self.park_epoch.set(0);
+        self.upper.handle.set(0);
+        // SAFETY: as in `name`.
+        if unsafe { (*self.name.get()).is_some() } {
+            self.set_name(None);
+        }
+    }
+}
+
+impl core::fmt::Debug for ControlRef {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "greenlet {} ({:?})", self.id.get(), self.state.get())
+    }
+}

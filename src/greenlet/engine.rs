@@ -1,0 +1,772 @@
+//! The engine: the only file that resumes or suspends a coroutine (invariant 2).
+//!
+//! ## The bounded chain
+//!
+//! A switch is symmetric for its users; corosensei's are not. A target is resumed *nested* on the greenlet that switches
+//! while the chain of nested resumes is shallower than two; otherwise the greenlet suspends to its resumer, whose own
+//! pending switch call forwards. `Control::depth` is the place in the chain:
+//!
+//! ```text
+//! depth 0        1            2
+//! root ──────► A ────────► B            root switched to A, A to B
+//!              A ◄──────── B            B switches to A: suspends, A's resume returns, A is the target, goes on
+//!              A ────────► C            B switches to C: suspends, A is not the target, resumes C in B's place
+//! root ◄────── A                        C parks: suspends, A forwards by suspending, root runs the hub's next
+//! ```
+//!
+//! Who is on the chain below matters to nobody else: `Hot::current` names the target, and every frame that gets control
+//! back compares it with itself. The root's frame is the trampoline: it alone asks the hub who is next.
+//!
+//! ## Values
+//!
+//! A value stays in the frame of its sender; its address lies in `Hot::message`. The receiver moves it out first thing.
+//! Anything but an ordinary value is announced in the receiver's `attention`, which it looks at anyway. The outcome of
+//! a dead greenlet lies in its slot until it is fetched (invariant 10).
+//!
+//! This file holds no borrow across a switch (invariant 5), and knows the hub only as `Hot::next`.
+
+use core::mem::ManuallyDrop;
+use core::num::NonZeroUsize;
+use core::panic::Location;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::thread::panicking;
+
+use corosensei::Yielder;
+
+use super::body;
+use super::control::{
+    BodyTable, Co, ControlRef, Ending, INBOX_KILLING, Payload, State, attention, flag,
+};
+use super::error::{Deadlock, SwitchError};
+use super::hot::{Hot, Phase, hot};
+use super::interrupt;
+use super::{family, trace};
+use crate::stack::{SlotStack, StackSize};
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Resume and suspend
+
+/// Gives control to `c`, which is suspended or new, and returns when control comes back to this stack.
+#[inline(always)]
+fn resume(c: ControlRef, depth: u8) {
+    c.depth.set(depth);
+    // SAFETY: invariant 2: `c` is neither running nor on the chain (what is on the chain is reached by suspending, see
+    // the file's head), so this is the only reference to its coroutine; `create` initialised it.
+    unsafe {
+        let _ = (*c.co.get()).assume_init_mut().resume(());
+    }
+}
+
+/// Gives control back to whoever resumed `me`, and returns when `me` is resumed.
+#[inline(always)]
+fn suspend(me: ControlRef) {
+    // SAFETY: `me` runs (invariant 2) and is no native stack, so `entry` stored its yielder, which lives on its stack.
+    unsafe { (*me.yielder.get()).suspend(()) }
+}
+
+/// Control goes from `me`, whose state the caller has set, to `to`; returns when `Hot::current` is `me` again.
+///
+/// `Hot::current` is `to` already. `to` may be the hub.
+#[inline(always)]
+fn transfer(hot: &'static Hot, me: ControlRef, to: ControlRef) {
+    let depth = me.depth.get();
+    if depth == 0 || (depth == 1 && !to.is_native()) {
+        let mut to = to;
+        loop {
+            if to.is_native() {
+                // Only the root's own frame gets here with a native target: the hub (itself would have returned).
+                to = next_from_hub(hot);
+                if to == me {
+                    return;
+                }
+            }
+            resume(to, depth + 1);
+            to = current(hot);
+            if to == me {
+                return;
+            }
+            if depth != 0 && to.is_native() {
+                break;
+            }
+        }
+    }
+    suspend(me);
+}
+
+#[inline(always)]
+fn current(hot: &'static Hot) -> ControlRef {
+    match hot.current.get() {
+        Some(c) => c,
+        // SAFETY: `current` is set by `enter` before anything is resumed, and cleared only at the thread's end.
+        None => unsafe { core::hint::unreachable_unchecked() },
+    }
+}
+
+#[inline(never)]
+fn next_from_hub(hot: &'static Hot) -> ControlRef {
+    pick(hot)
+}
+
+/// Who runs next: the oldest runnable, or what the hub's turn finds. Sets its state and `Hot::current`.
+#[inline(always)]
+fn pick(hot: &'static Hot) -> ControlRef {
+    match hot.queue.pop_in_budget() {
+        Some(c) => {
+            c.state.set(State::Live);
+            hot.current.set(Some(c));
+            c
+        }
+        None => (hot.next.get())(hot),
+    }
+}
+
+/// Gives control to the hub; returns when somebody made `me` runnable and its turn came.
+///
+/// The caller has set the state: Parked, Runnable (and queued), or Live with an open inbox.
+#[inline(always)]
+pub(crate) fn to_hub(hot: &'static Hot, me: ControlRef) {
+    hot.current.set(Some(hot.hub()));
+    if me.is_native() {
+        trampoline(hot, me);
+    } else {
+        suspend(me);
+    }
+}
+
+/// The loop on the thread's own stack, until it is its own turn.
+#[inline(never)]
+fn trampoline(hot: &'static Hot, me: ControlRef) {
+    loop {
+        let mut to = pick(hot);
+        loop {
+            if to == me {
+                return;
+            }
+            resume(to, 1);
+            to = current(hot);
+            if to == hot.hub() {
+                break;
+            }
+        }
+    }
+}
+
+/// Like [`to_hub`], counting `me` among the unwinding if it is (invariant 7).
+#[inline]
+pub(crate) fn to_hub_counted(hot: &'static Hot, me: ControlRef) {
+    if panicking() {
+        counted(hot, me, || to_hub(hot, me));
+    } else {
+        me.set_flag(flag::CALM);
+        to_hub(hot, me);
+    }
+}
+
+#[cold]
+fn counted(hot: &'static Hot, me: ControlRef, f: impl FnOnce()) {
+    me.clear_flag(flag::CALM);
+    hot.unwinding.set(hot.unwinding.get() + 1);
+    f();
+    hot.unwinding.set(hot.unwinding.get() - 1);
+}
+
+/// Whether the running greenlet itself unwinds, as far as can be told (invariant 7).
+#[inline]
+pub(crate) fn unwinding(hot: &Hot) -> bool {
+    panicking() && hot.unwinding.get() == 0
+}
+
+/// Whether something may be raised in `me`, which was just resumed or is about to wait.
+#[inline]
+pub(crate) fn may_raise(hot: &Hot, me: ControlRef, just_resumed: bool) -> bool {
+    if cfg!(panic = "abort") {
+        return false;
+    }
+    // With neighbours parked in their unwinding, `panicking` says nothing of `me`: only what was known when it was
+    // suspended counts, and only until it runs on.
+    !panicking() || (hot.unwinding.get() > 0 && just_resumed && me.has(flag::CALM))
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Birth and death
+
+/// The running greenlet. The first call on a thread makes its root.
+#[inline]
+pub(crate) fn enter() -> (&'static Hot, ControlRef) {
+    let hot = hot();
+    match hot.current.get() {
+        Some(me) => (hot, me),
+        None => (hot, begin_thread(hot)),
+    }
+}
+
+#[cold]
+fn begin_thread(hot: &'static Hot) -> ControlRef {
+    assert!(
+        hot.phase.get() == Phase::Fresh,
+        "greenlets were used in a thread whose runtime has ended"
+    );
+    hot.phase.set(Phase::Active);
+    hot.next.set(next_without_hub);
+    hot.root
+        .begin(None, hot.unique_id().get(), Location::caller());
+    hot.root.depth.set(0);
+    hot.hub.begin(None, 0, Location::caller());
+    hot.hub.depth.set(0);
+    hot.current.set(Some(hot.root()));
+    hot.queue.reserve(16);
+    hot.queue.set_budget(u32::MAX);
+    super::thread_end::watch();
+    hot.root()
+}
+
+/// The turn of a thread that has no hub: runs what is runnable, else tells main that its wait is hopeless.
+fn next_without_hub(hot: &'static Hot) -> ControlRef {
+    hot.queue.set_budget(u32::MAX);
+    if let Some(c) = hot.queue.pop_in_budget() {
+        c.state.set(State::Live);
+        hot.current.set(Some(c));
+        return c;
+    }
+    let root = hot.root();
+    hot.set_deadlock(Deadlock::alone());
+    root.waiting.set(0);
+    root.state.set(State::Live);
+    root.attend(attention::WOKEN | attention::DEADLOCK);
+    hot.current.set(Some(root));
+    root
+}
+
+/// Where a new greenlet comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Birth {
+    pub(crate) size: StackSize,
+    pub(crate) site: &'static Location<'static>,
+    pub(crate) flags: u8,
+}
+
+/// Makes a greenlet that never ran, state New, with an area below its control block for what `layout` says.
+///
+/// # Errors
+/// No stack could be had.
+///
+/// # Safety
+/// Before its first resume, a body of the type that `table` runs must be put in place, and what that body borrows must
+/// outlive the greenlet.
+#[inline]
+pub(super) unsafe fn create(
+    hot: &'static Hot,
+    birth: Birth,
+    table: &'static BodyTable,
+    area: core::alloc::Layout,
+) -> io::Result<ControlRef> {
+    let live = hot.live.get() + 1;
+    let slot = hot.with_arena(|a| a.alloc(birth.size))?;
+    hot.live.set(live);
+    hot.queue.reserve(live + 1);
+    // SAFETY: the slot was just allocated by this thread's arena.
+    let c = unsafe { ControlRef::in_slot(slot) };
+    let id = hot.unique_id();
+    slot.open(id, birth.site);
+    c.begin(Some(slot), id.get(), birth.site);
+    c.flags.set(birth.flags);
+    c.attention.set(hot.root.attention.get() & attention::TRACE);
+    c.state.set(State::New);
+    c.table.set(Some(table));
+    let body = (c.address() - area.size()) & !(area.align() - 1);
+    c.body.set(body as *mut u8);
+    // SAFETY: no slot lies near address 0, and the area is small.
+    let base =
+        unsafe { NonZeroUsize::new_unchecked(body & !(corosensei::stack::STACK_ALIGNMENT - 1)) };
+    // SAFETY: the stack lies in the slot below `base`, which nothing else uses (invariant 10: it is freed only when the
+    // greenlet is dead); the closure borrows nothing.
+    unsafe {
+        let co = Co::with_stack_unchecked(SlotStack::new(slot, base), move |yielder, ()| {
+            entry(c, yielder)
+        });
+        (*c.co.get()).write(co);
+    }
+    Ok(c)
+}
+
+/// The first frame of every greenlet.
+fn entry(c: ControlRef, yielder: &Yielder<(), ()>) {
+    c.yielder.set(yielder);
+    c.state.set(State::Live);
+    c.set_flag(flag::STARTED | flag::CALM);
+    if let Some(table) = c.table.get() {
+        // SAFETY: `create`'s contract: the body in place has the table's type.
+        unsafe { (table.run)(c) };
+        (table.finish)(c);
+    }
+    // Control goes on in the frame that resumed this stack, and from there to `Hot::current`.
+}
+
+/// Gives a dead greenlet's slot back. Its outcome was fetched or dropped.
+#[inline]
+pub(crate) fn release(hot: &'static Hot, c: ControlRef) {
+    debug_assert_eq!(c.state.get(), State::Dead);
+    c.reset();
+    if let Some(slot) = c.slot() {
+        // SAFETY: invariant 10: the greenlet is dead. Its own last steps may still run on the stack, but nothing is
+        // allocated before they are over: `finish` is the last that runs there.
+        hot.with_arena(|a| unsafe { a.free(slot) });
+        hot.live.set(hot.live.get() - 1);
+    }
+}
+
+/// Ends a greenlet that never ran: drops its body on the current stack. Its slot stays until its outcome is fetched.
+pub(crate) fn end_unstarted(c: ControlRef) {
+    c.waiting.set(0);
+    c.state.set(State::Live);
+    if c.has(flag::UNBOUND) {
+        c.clear_flag(flag::UNBOUND);
+    } else {
+        body::drop_unstarted(c);
+    }
+    c.end();
+    c.ending.set(Ending::Exited);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Switch
+
+/// Sends `value` to the inbox `to_inbox` of `to` and waits at `inbox` of `me`. See `Current::switch`.
+///
+/// # Safety
+/// `In` is the type of `inbox`, `T` that of `to_inbox`.
+#[inline(always)]
+pub(super) unsafe fn switch<In, T>(
+    me: ControlRef,
+    inbox: u64,
+    to: ControlRef,
+    to_inbox: u64,
+    value: T,
+) -> Result<In, SwitchError<T>> {
+    let hot = hot();
+    let mut value = ManuallyDrop::new(value);
+    if hot.current.get() != Some(me)
+        || to.waiting.get() != to_inbox
+        || me.attention.get() != 0
+        || panicking()
+    {
+        // SAFETY: taken once; the slow path gives it back if the switch may go on.
+        match slow_switch(hot, me, inbox, to, to_inbox, unsafe {
+            ManuallyDrop::take(&mut value)
+        }) {
+            Slow::Go(v) => value = ManuallyDrop::new(v),
+            // SAFETY: the two inboxes are one and the same, so `T` is `In`.
+            Slow::ToSelf(v) => return Ok(unsafe { cast(v) }),
+            Slow::Refused(e) => return Err(e),
+        }
+    }
+    hot.message.set((&raw mut value).cast());
+    to.waiting.set(0);
+    me.waiting.set(inbox);
+    hot.current.set(Some(to));
+    transfer(hot, me, to);
+    if me.attention.get() & !attention::KILL != 0 {
+        // SAFETY: `In` is the type of `inbox`.
+        return unsafe { arrive(hot, me, inbox) }.map_err(SwitchError::from_arrival);
+    }
+    // SAFETY: `attention` announced nothing else, so whoever switched to `inbox` did it through `switch` with a value of
+    // the inbox's type at `message`, in a frame that is suspended since; it is moved out exactly once, here.
+    Ok(unsafe { hot.message.get().cast::<In>().read() })
+}
+
+enum Slow<T> {
+    Go(T),
+    ToSelf(T),
+    Refused(SwitchError<T>),
+}
+
+/// # Safety
+/// `A` and `B` are the same type.
+unsafe fn cast<A, B>(a: A) -> B {
+    let a = ManuallyDrop::new(a);
+    // SAFETY: the caller's promise; `a` is not used again.
+    unsafe { (&raw const a).cast::<B>().read() }
+}
+
+#[cold]
+#[inline(never)]
+fn slow_switch<T>(
+    hot: &'static Hot,
+    me: ControlRef,
+    inbox: u64,
+    to: ControlRef,
+    to_inbox: u64,
+    value: T,
+) -> Slow<T> {
+    if let Err(why) = may_wait(hot, me, inbox) {
+        return Slow::Refused(why.with(value));
+    }
+    if to == me && to_inbox == inbox {
+        return Slow::ToSelf(value);
+    }
+    if to.waiting.get() == to_inbox {
+        return Slow::Go(value);
+    }
+    Slow::Refused(match family::inbox_state(to, to_inbox) {
+        family::InboxState::Gone => SwitchError::Dead(value),
+        family::InboxState::Unbound => SwitchError::Unbound(value),
+        family::InboxState::Open => SwitchError::NotWaiting(value),
+    })
+}
+
+/// Why a wait may not begin.
+pub(super) enum Refusal {
+    NotCurrent,
+    Unwinding,
+    Pending,
+}
+
+impl Refusal {
+    fn with<T>(self, value: T) -> SwitchError<T> {
+        match self {
+            Refusal::NotCurrent => SwitchError::NotCurrent(value),
+            Refusal::Unwinding => SwitchError::Unwinding(value),
+            Refusal::Pending => SwitchError::Pending(value),
+        }
+    }
+}
+
+/// The checks before any wait at an inbox. Delivers kills and deadlines.
+fn may_wait(hot: &'static Hot, me: ControlRef, inbox: u64) -> Result<(), Refusal> {
+    if hot.current.get() != Some(me) {
+        return Err(Refusal::NotCurrent);
+    }
+    if unwinding(hot) {
+        return Err(Refusal::Unwinding);
+    }
+    deliver(hot, me, false);
+    if me.attention.get() & attention::PENDING != 0 && family::has_pending(me, inbox) {
+        return Err(Refusal::Pending);
+    }
+    Ok(())
+}
+
+/// Raises what is due in `me`; a kill that was delivered before, only a turn later (invariant 8).
+pub(crate) fn deliver(hot: &'static Hot, me: ControlRef, just_resumed: bool) {
+    if interrupt::due(&me).is_none() || !may_raise(hot, me, just_resumed) {
+        return;
+    }
+    if me.kills.get() > 0 && !just_resumed {
+        yield_turn(hot, me);
+    }
+    if let Some(due) = interrupt::due(&me) {
+        interrupt::raise(me, &due);
+    }
+}
+
+/// Goes to the back of the run queue once, whatever is asked of `me`.
+pub(crate) fn yield_turn(hot: &'static Hot, me: ControlRef) {
+    me.state.set(State::Runnable);
+    hot.queue.push(me);
+    to_hub_counted(hot, me);
+}
+
+/// How control came, when it came with no value.
+pub(super) enum Arrival {
+    Exited,
+    Deadlock(Deadlock),
+}
+
+/// What to do when `attention` says that no ordinary value arrived, or may have.
+///
+/// # Safety
+/// `In` is the type of `inbox`.
+#[cold]
+#[inline(never)]
+pub(super) unsafe fn arrive<In>(
+    hot: &'static Hot,
+    me: ControlRef,
+    inbox: u64,
+) -> Result<In, Arrival> {
+    loop {
+        let bits = me.attention.get();
+        let kind = bits & attention::KIND;
+        me.ignore(attention::KIND);
+        if bits & attention::TRACE != 0 {
+            trace::arrived(me, kind == attention::THROWN);
+        }
+        let child = match kind {
+            attention::CHILD => hot.dead.take(),
+            attention::THROWN => {
+                // SAFETY: the kind says that `message` is the address of an `Option<Payload>` in a suspended frame.
+                let payload = unsafe { (*hot.message.get().cast::<Option<Payload>>()).take() };
+                match payload {
+                    Some(payload) => resume_unwind(payload),
+                    None => unreachable!("an exception without a payload"),
+                }
+            }
+            attention::ORPHAN => return Err(Arrival::Exited),
+            attention::WOKEN => {
+                if bits & attention::DEADLOCK != 0 {
+                    me.ignore(attention::DEADLOCK);
+                    return Err(Arrival::Deadlock(hot.take_deadlock()));
+                }
+                match family::take_pending(me, inbox) {
+                    Some(child) => Some(child),
+                    None => {
+                        deliver(hot, me, true);
+                        // Nothing for it after all (a shield): wait on.
+                        me.waiting.set(inbox);
+                        to_hub_counted(hot, me);
+                        continue;
+                    }
+                }
+            }
+            // SAFETY: as at the end of `switch`: an ordinary value, other bits are for the next wait.
+            _ => return Ok(unsafe { hot.message.get().cast::<In>().read() }),
+        };
+        let Some(child) = child else {
+            unreachable!("an outcome without its greenlet")
+        };
+        // SAFETY: an outcome is addressed to an inbox whose type is that of the child's result: here `In`.
+        return match unsafe { body::fetch::<In>(hot, child) } {
+            body::Outcome::Returned(v) => Ok(v),
+            body::Outcome::Panicked(payload) => resume_unwind(payload),
+            body::Outcome::Exited => Err(Arrival::Exited),
+        };
+    }
+}
+
+/// Waits at `inbox` of `me` with control in the hub. See `Current::receive`.
+///
+/// # Safety
+/// `In` is the type of `inbox`.
+pub(super) unsafe fn receive<In>(me: ControlRef, inbox: u64) -> Result<In, SwitchError<()>> {
+    let hot = hot();
+    match may_wait(hot, me, inbox) {
+        Ok(()) => {
+            me.waiting.set(inbox);
+            to_hub_counted(hot, me);
+        }
+        Err(Refusal::Pending) => me.attend(attention::WOKEN),
+        Err(why) => return Err(why.with(())),
+    }
+    // SAFETY: `In` is the type of `inbox`.
+    unsafe { arrive(hot, me, inbox) }.map_err(SwitchError::from_arrival)
+}
+
+/// Raises `payload` at the pending wait of `to`. See `Current::throw`.
+///
+/// # Safety
+/// `In` is the type of `inbox`.
+pub(super) unsafe fn throw<In>(
+    me: ControlRef,
+    inbox: u64,
+    to: ControlRef,
+    to_inbox: u64,
+    payload: Payload,
+) -> Result<In, SwitchError<Payload>> {
+    let hot = hot();
+    if let Err(why) = may_wait(hot, me, inbox) {
+        return Err(why.with(payload));
+    }
+    if to == me {
+        return match family::inbox_state(to, to_inbox) {
+            family::InboxState::Open => resume_unwind(payload),
+            _ => Err(SwitchError::Dead(payload)),
+        };
+    }
+    match family::inbox_state(to, to_inbox) {
+        family::InboxState::Gone => return Err(SwitchError::Dead(payload)),
+        family::InboxState::Unbound => return Err(SwitchError::Unbound(payload)),
+        family::InboxState::Open if to.waiting.get() != to_inbox => {
+            return Err(SwitchError::NotWaiting(payload));
+        }
+        family::InboxState::Open => {}
+    }
+    let mut message = Some(payload);
+    if to.state.get() == State::New {
+        // Its body never runs: it dies with the exception, which goes on to its parent.
+        end_unstarted(to);
+        family::leave_scope(to);
+        to.ending.set(Ending::Panicked);
+        if let Some(p) = message.take() {
+            to.set_payload(p);
+        }
+        me.waiting.set(inbox);
+        let next = family::hand_over(hot, to);
+        if next == me {
+            // SAFETY: `In` is the type of `inbox`.
+            return unsafe { arrive(hot, me, inbox) }.map_err(SwitchError::from_arrival);
+        }
+        hot.current.set(Some(next));
+        transfer_counted(hot, me, next);
+    } else {
+        hot.message.set((&raw mut message).cast());
+        to.waiting.set(0);
+        to.attend(attention::THROWN);
+        me.waiting.set(inbox);
+        hot.current.set(Some(to));
+        transfer_counted(hot, me, to);
+    }
+    // SAFETY: `In` is the type of `inbox`.
+    unsafe { arrive(hot, me, inbox) }.map_err(SwitchError::from_arrival)
+}
+
+/// [`transfer`], counting `me` among the unwinding if it is.
+#[inline(never)]
+fn transfer_counted(hot: &'static Hot, me: ControlRef, to: ControlRef) {
+    if panicking() {
+        counted(hot, me, || transfer(hot, me, to));
+    } else {
+        me.set_flag(flag::CALM);
+        transfer(hot, me, to);
+    }
+}
+
+/// Hands control to `to`, which waits at one of the engine's own inboxes or at `inbox`, with `message` as the address of
+/// what it expects, and waits at `my_inbox`. For generators.
+///
+/// # Safety
+/// What `to` does with `message` fits; `to.waiting` is not 0.
+#[inline(always)]
+pub(super) unsafe fn hand(
+    hot: &'static Hot,
+    me: ControlRef,
+    my_inbox: u64,
+    to: ControlRef,
+    message: *mut u8,
+) {
+    hot.message.set(message);
+    to.waiting.set(0);
+    me.waiting.set(my_inbox);
+    hot.current.set(Some(to));
+    if panicking() {
+        transfer_counted(hot, me, to);
+    } else {
+        transfer(hot, me, to);
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Kill
+
+/// Ends `victim` and returns when it is dead. The caller has checked that it may be killed.
+///
+/// Parks without being interrupted: a killer that goes away would leave nobody to return to.
+///
+/// # Errors
+/// The hub found that the victim can never end (it is parked for ever in a shield, or in a destructor).
+pub(super) fn kill(hot: &'static Hot, me: ControlRef, victim: ControlRef) -> Result<(), Deadlock> {
+    match victim.state.get() {
+        State::Free | State::Dead => return Ok(()),
+        State::New => {
+            end_unstarted(victim);
+            family::leave_scope(victim);
+            family::post(hot, victim, Some(me));
+            return Ok(());
+        }
+        State::Live | State::Runnable | State::Parked => {}
+    }
+    victim.attend(attention::KILL);
+    me.next_killer.set(victim.killer.get());
+    victim.killer.set(Some(me));
+    me.waiting.set(INBOX_KILLING);
+    let held_back = victim.shield.get() > 0 || victim.waiting.get() == INBOX_KILLING;
+    if victim.is_suspended() && !held_back {
+        victim.waiting.set(0);
+        victim.attend(attention::WOKEN);
+        hot.current.set(Some(victim));
+        transfer_counted(hot, me, victim);
+    } else {
+        if !held_back {
+            wake_for_interrupt(hot, victim);
+        }
+        to_hub_counted(hot, me);
+    }
+    let kind = me.attention.get() & attention::KIND;
+    me.ignore(attention::KIND);
+    if kind == attention::KILLED {
+        return Ok(());
+    }
+    // Only a deadlock ends this wait otherwise: the victim lives, and must not return to us later.
+    me.ignore(attention::DEADLOCK);
+    family::forget_killer(victim, me);
+    Err(hot.take_deadlock())
+}
+
+/// Asks for the end of a greenlet that nobody waits for: it ends when the hub lets it run.
+pub(super) fn kill_later(hot: &'static Hot, c: ControlRef) {
+    c.attend(attention::KILL);
+    wake_for_interrupt(hot, c);
+}
+
+/// Makes `c` run so that it looks at what is due to it: at its park, or in its pending switch.
+pub(crate) fn wake_for_interrupt(hot: &'static Hot, c: ControlRef) {
+    match c.state.get() {
+        State::Parked => make_runnable(hot, c),
+        State::Live if c.waiting.get() > INBOX_KILLING && hot.current.get() != Some(c) => {
+            c.waiting.set(0);
+            c.attend(attention::WOKEN);
+            make_runnable(hot, c);
+        }
+        _ => {}
+    }
+}
+
+/// Appends a greenlet that is not runnable yet to the run queue.
+#[inline(always)]
+pub(crate) fn make_runnable(hot: &'static Hot, c: ControlRef) {
+    debug_assert!(c.state.get() != State::Runnable && c.state.get() != State::Dead);
+    c.state.set(State::Runnable);
+    hot.queue.push(c);
+}
+
+/// The wake of a park: only if `c` is still in the park that `epoch` names (invariant 3).
+#[inline]
+pub(crate) fn unpark(hot: &'static Hot, c: ControlRef, epoch: u64) -> bool {
+    if c.park_epoch.get() != epoch {
+        return false;
+    }
+    match c.state.get() {
+        State::Parked | State::New => {
+            c.park_epoch.set(0);
+            make_runnable(hot, c);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Ends a greenlet whose parent, or killer, is on this thread: the `finish` of greenlets and generators.
+pub(super) fn finish(c: ControlRef) {
+    let hot = hot();
+    family::leave_scope(c);
+    if family::is_orphan(c) {
+        // Its result goes nowhere: drop it while its own stack can still run code.
+        body::discard(c);
+    }
+    c.end();
+    let next = match c.killer.take() {
+        Some(killer) => {
+            family::post(hot, c, Some(killer));
+            family::release_killers(hot, killer.next_killer.take());
+            killer.waiting.set(0);
+            killer.attend(attention::KILLED);
+            killer
+        }
+        None => family::hand_over(hot, c),
+    };
+    hot.current.set(Some(next));
+}
+
+/// Runs `f`, catching its unwinding.
+pub(super) fn caught<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
+    catch_unwind(AssertUnwindSafe(f))
+}
+
+/// Calls `f` with every greenlet of the thread that is not dead. `f` may not run user code.
+pub(crate) fn for_each(hot: &'static Hot, mut f: impl FnMut(ControlRef)) {
+    hot.with_arena(|a| {
+        a.for_each_live(|slot| {
+            // SAFETY: the arena says that the slot is this thread's and mapped.
+            f(unsafe { ControlRef::in_slot(slot) });
+        });
+    });
+}

@@ -1,0 +1,164 @@
+//! The run queue: a ring of pointers with room for every greenlet of the thread.
+//!
+//! A greenlet is in the queue at most once (invariant 3), and the ring is grown when greenlets are made, so `push`
+//! needs no check and never allocates. A ring, not a list through the control blocks: the entry a few ahead can be
+//! prefetched, which at a million greenlets is worth more than anything else here.
+//!
+//! ```text
+//! slots   [ . . A B C D . . ]     head -> A, tail -> first free
+//!               ^head   ^tail     counters only grow; `& mask` finds the place
+//! ```
+//!
+//! `budget` counts down the picks left in this turn; at zero the hub gets its turn even if entries are left
+//! (invariant 11). This file may not look into a control block.
+
+use core::cell::Cell;
+use core::ptr;
+
+use super::control::ControlRef;
+
+/// How many entries ahead of the one picked the control block is fetched into the cache.
+const PREFETCH_AHEAD: u32 = 4;
+
+/// See the file's head.
+pub(crate) struct RunQueue {
+    slots: Cell<*mut Option<ControlRef>>,
+    mask: Cell<u32>,
+    head: Cell<u32>,
+    tail: Cell<u32>,
+    budget: Cell<u32>,
+}
+
+impl RunQueue {
+    pub(crate) const fn new() -> Self {
+        Self {
+            slots: Cell::new(ptr::null_mut()),
+            mask: Cell::new(0),
+            head: Cell::new(0),
+            tail: Cell::new(0),
+            budget: Cell::new(0),
+        }
+    }
+
+    /// Makes room for `n` entries in all. Allocates when it has to grow.
+    #[inline]
+    pub(crate) fn reserve(&self, n: u32) {
+        if self.slots.get().is_null() || n > self.mask.get() {
+            self.grow(n);
+        }
+    }
+
+    #[cold]
+    fn grow(&self, n: u32) {
+        let capacity = (n + 1).next_power_of_two().max(64);
+        let new: Box<[Option<ControlRef>]> = (0..capacity).map(|_| None).collect();
+        let new = Box::into_raw(new).cast::<Option<ControlRef>>();
+        let (head, tail) = (self.head.get(), self.tail.get());
+        let mut i = head;
+        while i != tail {
+            // SAFETY: both indices are masked by their ring's size; the field `slots` owns a ring of `mask + 1`.
+            unsafe {
+                *new.add((i & (capacity - 1)) as usize) =
+                    *self.slots.get().add((i & self.mask.get()) as usize);
+            }
+            i = i.wrapping_add(1);
+        }
+        self.release();
+        self.slots.set(new);
+        self.mask.set(capacity - 1);
+    }
+
+    /// Frees the ring. What is queued is forgotten.
+    pub(crate) fn release(&self) {
+        let old = self.slots.replace(ptr::null_mut());
+        if !old.is_null() {
+            let len = self.mask.replace(0) as usize + 1;
+            // SAFETY: `grow` made it from a boxed slice of exactly this length, and the field was cleared first.
+            drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(old, len)) });
+        }
+    }
+
+    /// Forgets what is queued (a forked child, the thread's end).
+    pub(crate) fn clear(&self) {
+        self.head.set(self.tail.get());
+        self.budget.set(0);
+    }
+
+    /// Appends a greenlet that is not queued yet.
+    #[inline(always)]
+    pub(crate) fn push(&self, c: ControlRef) {
+        let tail = self.tail.get();
+        debug_assert!(tail.wrapping_sub(self.head.get()) <= self.mask.get());
+        // SAFETY: invariant 3: each live greenlet is queued at most once and `reserve` made room for all of them.
+        unsafe { *self.slots.get().add((tail & self.mask.get()) as usize) = Some(c) };
+        self.tail.set(tail.wrapping_add(1));
+    }
+
+    /// Takes the oldest entry, if the turn's budget allows another and there is one.
+    #[inline(always)]
+    pub(crate) fn pop_in_budget(&self) -> Option<ControlRef> {
+        let head = self.head.get();
+        let budget = self.budget.get();
+        if head == self.tail.get() || budget == 0 {
+            return None;
+        }
+        self.budget.set(budget - 1);
+        self.head.set(head.wrapping_add(1));
+        // SAFETY: masked index into the ring that the field owns; entries between head and tail are filled.
+        unsafe {
+            let slots = self.slots.get();
+            let mask = self.mask.get();
+            prefetch(*slots.add((head.wrapping_add(PREFETCH_AHEAD) & mask) as usize));
+            *slots.add((head & mask) as usize)
+        }
+    }
+
+    /// Takes the entry `n` places behind the oldest, closing the gap from the front.
+    #[inline]
+    pub(crate) fn pop_nth(&self, n: u32) -> Option<ControlRef> {
+        let (head, tail) = (self.head.get(), self.tail.get());
+        if n >= tail.wrapping_sub(head) {
+            return None;
+        }
+        let mask = self.mask.get();
+        let at = |i: u32| (i & mask) as usize;
+        // SAFETY: masked indices into the ring that the field owns.
+        unsafe {
+            let slots = self.slots.get();
+            let mut i = head.wrapping_add(n);
+            let picked = *slots.add(at(i));
+            while i != head {
+                *slots.add(at(i)) = *slots.add(at(i.wrapping_sub(1)));
+                i = i.wrapping_sub(1);
+            }
+            self.head.set(head.wrapping_add(1));
+            picked
+        }
+    }
+
+    /// Entries waiting.
+    #[inline]
+    pub(crate) fn len(&self) -> u32 {
+        self.tail.get().wrapping_sub(self.head.get())
+    }
+
+    /// Sets how many picks the turn may still make; zero makes the next pick a turn of the hub.
+    #[inline]
+    pub(crate) fn set_budget(&self, n: u32) {
+        self.budget.set(n);
+    }
+}
+
+/// Brings the control block's first line (and with it the page's translation) near.
+#[inline(always)]
+fn prefetch(c: Option<ControlRef>) {
+    let Some(c) = c else { return };
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing and cannot fault, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(c.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = c;
+}
