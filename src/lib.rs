@@ -1,3 +1,4 @@
 //! Greenlets and a gevent-style hub.
 
 mod clock;
+mod timers;
