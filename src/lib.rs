@@ -1,4 +1,5 @@
 //! Greenlets and a gevent-style hub.
 
 mod clock;
+mod reactor;
 mod timers;
