@@ -17,7 +17,7 @@
 //! exactly than by the millisecond; a daemon does not keep its hub alive.
 //!
 //! `insert` is O(1) for deadlines that grow, as those of equal timeouts do, and O(log n) at worst, as are
-//! `cancel` and `pop_expired`. Four children to a node halve the depth, and lie within two cache lines.
+//! `cancel` and `pop_expired`. Four children to a node halve the depth, and lie side by side.
 //!
 //! A pure data structure: it never reads the time, calls no one, and gives no memory back. It allocates only
 //! where more timers are pending than ever before, or than were reserved.
