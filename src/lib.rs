@@ -6,3 +6,5 @@ pub mod greenlet;
 mod reactor;
 pub mod stack;
 mod timers;
+
+mod hub;

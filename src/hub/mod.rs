@@ -1,0 +1,60 @@
+//! The hub: one thread's scheduler, and the way other threads reach it.
+//!
+//! ```text
+//! remote   HubRef ── gate ── Shared { inbox, notifier }     what other threads hold
+//! inbox    push ──► newest-first list ──► drain             the messages and the sleep/wake protocol
+//! ```
+//!
+//! A hub is touched by its own thread only. Everything another thread wants of it is a message, and `remote` is the
+//! only door. `README.md` beside this file has the protocols in prose, with the interleavings that they exclude.
+//! `tests/loom_inbox.rs` checks them by model.
+
+#![allow(dead_code)] // until the layers above land
+
+pub(crate) mod inbox;
+pub(crate) mod remote;
+
+/// What the two protocol files are built from.
+///
+/// They name this module as `super::primitives` and nothing else, so that the model tests can include the same files
+/// under a parent whose `primitives` come from loom. This is not done by `cfg(loom)` in the files, because loom is a
+/// dependency of the tests only: the library itself is built without it, also under that flag.
+pub(crate) mod primitives {
+    pub(crate) use std::sync::Mutex;
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+
+    use std::time::Duration;
+
+    /// std's cell behind the two access methods that loom's cell has, which checks there that no access overlaps
+    /// another.
+    pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+    impl<T> UnsafeCell<T> {
+        /// A cell that holds `value`.
+        pub(crate) const fn new(value: T) -> Self {
+            Self(std::cell::UnsafeCell::new(value))
+        }
+
+        /// Calls `f` with a pointer that it may read through.
+        pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+            f(self.0.get())
+        }
+
+        /// Calls `f` with a pointer that it may write through.
+        pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+            f(self.0.get())
+        }
+    }
+
+    /// One round of waiting for another thread to finish a few instructions.
+    ///
+    /// After the first rounds it sleeps: a thread of higher priority that only yields would keep the one it waits for
+    /// from ever running.
+    pub(crate) fn relax(round: u32) {
+        match round {
+            0..16 => std::hint::spin_loop(),
+            16..256 => std::thread::yield_now(),
+            _ => std::thread::sleep(Duration::from_micros(50)),
+        }
+    }
+}
