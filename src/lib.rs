@@ -3,8 +3,8 @@
 
 mod clock;
 pub mod greenlet;
+pub mod hub;
+mod park;
 mod reactor;
 pub mod stack;
 mod timers;
-
-mod hub;

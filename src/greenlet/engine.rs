@@ -757,7 +757,7 @@ pub(super) fn finish(c: ControlRef) {
 }
 
 /// Runs `f`, catching its unwinding.
-pub(super) fn caught<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
+pub(crate) fn caught<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
     catch_unwind(AssertUnwindSafe(f))
 }
 

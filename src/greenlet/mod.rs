@@ -43,21 +43,21 @@
 //!
 //! Layers: this module builds on `stack` and knows nothing of hubs, clocks or files.
 
-mod body;
-mod control;
+pub(crate) mod body;
+pub(crate) mod control;
 mod current;
-mod engine;
-mod error;
-mod family;
+pub(crate) mod engine;
+pub(crate) mod error;
+pub(crate) mod family;
 mod generator;
 mod handle;
-mod hot;
-mod interrupt;
-mod report;
+pub(crate) mod hot;
+pub(crate) mod interrupt;
+pub(crate) mod report;
 mod run_queue;
 mod scope;
 mod thread_end;
-mod trace;
+pub(crate) mod trace;
 
 pub use self::current::Current;
 pub use self::error::{Deadlock, KillError, ParentError, SwitchError};

@@ -1,18 +1,45 @@
 //! The hub: one thread's scheduler, and the way other threads reach it.
 //!
+//! A thread's tasks are run by its hub, in turns: mail from other threads, timers, descriptors that became ready, then
+//! the runnable tasks in order, a bounded batch of them. The hub needs no starting: it runs whenever the thread's main
+//! greenlet waits (in `join`, `sleep`, a read, …), on the thread's own stack. Tasks never leave their thread; several
+//! threads have a hub each, and talk by handles that are `Send`.
+//!
 //! ```text
-//! remote   HubRef ── gate ── Shared { inbox, notifier }     what other threads hold
-//! inbox    push ──► newest-first list ──► drain             the messages and the sleep/wake protocol
+//! sched     Hub, turn, pick                                  this thread's
+//! frame     why a greenlet is parked
+//! deadlock  main waits in vain
+//! lifecycle run_until_idle, shutdown, run, the thread's end
+//! fork      a forked child
+//! builder   limits; HubHandle
+//! remote    HubRef ── gate ── Shared { inbox, notifier }     what other threads hold
+//! inbox     push ──► newest-first list ──► drain             the messages and the sleep/wake protocol
 //! ```
 //!
-//! A hub is touched by its own thread only. Everything another thread wants of it is a message, and `remote` is the
-//! only door. `README.md` beside this file has the protocols in prose, with the interleavings that they exclude.
+//! `README.md` beside this file has the cross-thread protocols in prose, with the interleavings that they exclude.
 //! `tests/loom_inbox.rs` checks them by model.
+//!
+//! ## What ends tasks, and what leaks them
+//!
+//! Tasks are ended, with their destructors run, by [`shutdown`] and at the end of [`run`]. A thread's main greenlet (or
+//! `main`) that returns leaks the tasks that are still alive: no destructor runs, their stacks stay mapped until the
+//! process ends.
 
-#![allow(dead_code)] // until the layers above land
-
+mod builder;
+pub(crate) mod deadlock;
+pub(crate) mod error;
+pub(crate) mod fork;
+pub(crate) mod frame;
 pub(crate) mod inbox;
+pub(crate) mod lifecycle;
 pub(crate) mod remote;
+pub(crate) mod sched;
+
+pub use self::builder::{Builder, Hub, HubHandle, current_handle};
+pub use self::error::{Forked, InCallback, LimitReached, ThreadEnded, Unwinding};
+pub use self::fork::reinit;
+pub use self::lifecycle::{Shutdown, run, run_until_idle, shutdown};
+pub use crate::greenlet::error::Deadlock;
 
 /// What the two protocol files are built from.
 ///

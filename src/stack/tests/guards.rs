@@ -98,6 +98,7 @@ fn beyond_the_cap_is_an_error_that_names_the_setting() {
 
 /// The kernel puts no markers into locked pages.
 #[test]
+#[cfg(not(feature = "sanitizer"))] // which makes mlockall do nothing
 fn locked_memory_falls_to_the_last_rung() {
     alone("guards::locked_memory_falls_to_the_last_rung", || {
         let mut arena = Arena::new();
@@ -130,6 +131,7 @@ fn locked_memory_falls_to_the_last_rung() {
 
 /// Without a descriptor to spare there is no pidfd.
 #[test]
+#[cfg(not(feature = "sanitizer"))] // whose leak check needs descriptors at the end
 fn no_descriptor_left_is_no_obstacle() {
     alone("guards::no_descriptor_left_is_no_obstacle", || {
         let none = libc::rlimit {
@@ -144,4 +146,29 @@ fn no_descriptor_left_is_no_obstacle() {
             assert!(!readable(arena.alloc(StackSize::K64).unwrap().limit()));
         }
     });
+}
+
+/// A descriptor of the parent would put the child's guards into the parent.
+#[test]
+fn guards_stay_and_new_ones_come_after_a_fork() {
+    let mut arena = Arena::new();
+    let before: Vec<Slot> = (0..10)
+        .map(|_| arena.alloc(StackSize::K64).unwrap())
+        .collect();
+    // SAFETY: the child only allocates stacks, makes system calls and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let mut good = before.iter().all(|slot| !readable(slot.limit()));
+        for _ in 0..500 {
+            good &= arena
+                .alloc(StackSize::K64)
+                .is_ok_and(|slot| !readable(slot.limit()));
+        }
+        // SAFETY: ends the child without running anything of the parent's.
+        unsafe { libc::_exit(if good { 0 } else { 1 }) };
+    }
+    let mut status = -1;
+    // SAFETY: `status` is written.
+    let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!((waited, status), (child, 0));
 }

@@ -1,0 +1,134 @@
+//! A hub with limits and budgets of one's own, and the handle by which other threads name a hub.
+#![forbid(unsafe_code)]
+
+use core::fmt;
+use std::io;
+
+use super::sched::{self, Limits, Message, Ref};
+use crate::greenlet::hot::hot;
+
+/// The scheduler of one thread; see the [module](super). A thread gets one by its first spawn, or by [`Hub::builder`].
+#[derive(Debug)]
+pub struct Hub(());
+
+impl Hub {
+    /// Settings for this thread's hub, before it has one.
+    pub fn builder() -> Builder {
+        Builder {
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Makes this thread's hub with limits and budgets; see [`Hub::builder`].
+///
+/// ```
+/// use greenloom::hub::Hub;
+///
+/// std::thread::spawn(|| {
+///     Hub::builder().max_tasks(1).start().unwrap();
+///     let first = greenloom::spawn(|| 1);
+///     let refused = greenloom::task::Builder::new().spawn(|| 2).unwrap_err();
+///     assert_eq!(refused.to_string(), "the hub's limit of 1 tasks is reached");
+///     assert_eq!(first.join().unwrap(), 1);
+/// })
+/// .join()
+/// .unwrap();
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `start`"]
+pub struct Builder {
+    limits: Limits,
+}
+
+impl Builder {
+    /// At most so many tasks alive at once; one more is refused with [`LimitReached`](super::LimitReached).
+    pub fn max_tasks(mut self, n: usize) -> Self {
+        self.limits.tasks = n;
+        self
+    }
+
+    /// At most so many bytes of stacks, counted by their size classes; one more is refused with
+    /// [`LimitReached`](super::LimitReached).
+    pub fn max_stack_bytes(mut self, n: usize) -> Self {
+        self.limits.stack_bytes = n;
+        self
+    }
+
+    /// How many runnable tasks run between two looks at timers and descriptors; 256 by default, at least 1.
+    pub fn batch(mut self, n: u32) -> Self {
+        self.limits.batch = n.max(1);
+        self
+    }
+
+    /// How many reads, writes and accepts may succeed at once in one turn before the task yields; 64 by default, at
+    /// least 1.
+    pub fn io_budget(mut self, n: u32) -> Self {
+        self.limits.io_budget = n.max(1);
+        self
+    }
+
+    /// Makes the hub.
+    ///
+    /// # Errors
+    /// The thread has one already (`AlreadyExists`), or no descriptor for the poll could be had.
+    pub fn start(self) -> io::Result<HubHandle> {
+        let hot = hot();
+        if sched::get(hot).is_some() {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "this thread has a hub already",
+            ));
+        }
+        sched::start(hot, self.limits).map(|hub| HubHandle { hub: hub.handle() })
+    }
+}
+
+/// Names the hub of a thread, from any thread.
+///
+/// Keeps nothing alive: once the thread has ended, what is asked of the handle is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HubHandle {
+    hub: Ref,
+}
+
+impl HubHandle {
+    /// Whether the hub is still there, at this moment.
+    pub fn is_alive(&self) -> bool {
+        self.hub.is_open()
+    }
+
+    /// Hands a message to the hub.
+    pub(crate) fn send(&self, message: Message) -> Result<(), Message> {
+        self.hub.send(message)
+    }
+
+    pub(crate) fn reference(&self) -> Ref {
+        self.hub
+    }
+
+    pub(crate) fn of(hub: Ref) -> Self {
+        Self { hub }
+    }
+}
+
+impl fmt::Debug for HubHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubHandle")
+            .field("alive", &self.is_alive())
+            .finish()
+    }
+}
+
+/// A handle to this thread's hub, which is made if there is none.
+///
+/// # Panics
+/// If a hub cannot be made: no descriptor for its poll, or the thread is ending.
+#[doc(alias = "get_hub")]
+#[track_caller]
+pub fn current_handle() -> HubHandle {
+    match sched::ensure() {
+        Ok((_, hub)) => HubHandle { hub: hub.handle() },
+        Err(e) => panic!("failed to make a hub: {e}"),
+    }
+}

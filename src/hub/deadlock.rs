@@ -1,0 +1,140 @@
+//! Finding out that main waits in vain, and saying why.
+//!
+//! (a) A cycle: main waits for something that one greenlet must do, that one waits for another, and so on in a circle.
+//! (b) Nothing is left that could wake anybody: no timer, no descriptor, no work elsewhere, and no other thread.
+//!
+//! This file reads control blocks and wait frames; it wakes nobody.
+
+use core::fmt::Write as _;
+
+use super::frame::{Reason, with_wait};
+use crate::greenlet::control::{ControlRef, State};
+use crate::greenlet::engine;
+use crate::greenlet::error::Deadlock;
+use crate::greenlet::hot::Hot;
+use crate::greenlet::report::Who;
+
+/// Longest chain of owners that is followed.
+const MAX_CHAIN: usize = 1000;
+
+/// Parked greenlets that a report names at most.
+const MAX_NAMED: usize = 100;
+
+/// Who must act for the park of `c` to end, if that is one greenlet and the park has no deadline.
+fn owner(c: ControlRef) -> Option<u64> {
+    with_wait(c, |frame| match frame.reasons {
+        [reason] if !frame.timed => reason.owner(),
+        _ => None,
+    })
+    .flatten()
+}
+
+/// The cycle that main's wait leads into, if there is one.
+pub(super) fn cycle_of_main(hot: &'static Hot) -> Option<Deadlock> {
+    // Almost always main waits for nobody in particular, or for one who waits for nobody.
+    owner(hot.root())?;
+    let mut chain: Vec<ControlRef> = vec![hot.root()];
+    while chain.len() < MAX_CHAIN {
+        let last = *chain.last()?;
+        let next = find(hot, owner(last)?)?;
+        if let Some(start) = chain.iter().position(|c| *c == next) {
+            let mut text = String::from("deadlock: main waits on a cycle:");
+            for c in &chain[start..] {
+                text.push_str("\n  ");
+                describe(*c, &mut text);
+            }
+            text.push_str("\n  and so in a circle");
+            return Some(Deadlock::new(text));
+        }
+        chain.push(next);
+    }
+    None
+}
+
+/// The greenlet with this id.
+fn find(hot: &'static Hot, id: u64) -> Option<ControlRef> {
+    if hot.root().id.get() == id {
+        return Some(hot.root());
+    }
+    let mut found = None;
+    engine::for_each(hot, |c| {
+        if c.id.get() == id && c.state.get() != State::Dead {
+            found = Some(c);
+        }
+    });
+    found
+}
+
+/// The report that nothing is left which could wake anybody.
+pub(super) fn nothing_left(hot: &'static Hot) -> Deadlock {
+    let mut text = String::from(
+        "deadlock: main waits, no timer or descriptor is pending and no other thread could wake anybody",
+    );
+    text.push_str("\n  ");
+    describe(hot.root(), &mut text);
+    let mut parked = Vec::new();
+    let mut more = 0;
+    engine::for_each(hot, |c| {
+        if matches!(c.state.get(), State::Parked) || c.is_suspended() {
+            if parked.len() < MAX_NAMED {
+                parked.push(c);
+            } else {
+                more += 1;
+            }
+        }
+    });
+    for c in parked {
+        text.push_str("\n  ");
+        describe(c, &mut text);
+    }
+    if more > 0 {
+        let _ = write!(text, "\n  and {more} more");
+    }
+    Deadlock::new(text)
+}
+
+/// `task 'worker' (id 7) waits: join of task 8 (spawned at src/main.rs:3:5)`.
+pub(crate) fn describe(c: ControlRef, text: &mut String) {
+    let name = c.name();
+    if c.is_native() {
+        text.push_str("main");
+    } else {
+        let _ = write!(text, "task {}", Who(c.id.get(), name.as_deref()));
+    }
+    let told = with_wait(c, |frame| {
+        for (i, reason) in frame.reasons.iter().enumerate() {
+            let before = if i == 0 { " waits: " } else { ", or " };
+            let _ = write!(text, "{before}{reason}");
+        }
+    });
+    if told.is_none() && c.is_suspended() {
+        text.push_str(" waits for a switch");
+    }
+    if let Some(site) = c.site.get().filter(|_| !c.is_native()) {
+        let _ = write!(text, " (spawned at {site})");
+    }
+}
+
+/// Whether this is the only thread of the process, our own idle helpers apart (there are none yet).
+pub(super) fn only_thread() -> bool {
+    // Without /proc nothing can be said: no deadlock is reported then.
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
+        return false;
+    };
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("Threads:"))
+        .and_then(|n| n.trim().parse::<usize>().ok())
+        .is_some_and(|n| n == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_names_kind_and_object() {
+        assert_eq!(Reason::new("sleep", 0).to_string(), "sleep");
+        assert_eq!(Reason::new("join of task", 7).to_string(), "join of task 7");
+    }
+}

@@ -1,0 +1,91 @@
+//! What a parked greenlet says of itself: why it waits, since when, and for whom.
+//!
+//! Every park states at least one [`Reason`]. They are read by the deadlock report and by dumps, never by the scheduler:
+//! a reason wakes nobody.
+
+use core::fmt;
+
+use crate::clock::Instant;
+use crate::greenlet::control::ControlRef;
+
+/// Why a greenlet waits.
+#[derive(Clone, Copy)]
+pub(crate) struct Reason {
+    /// "sleep", "join of a task", "read of a socket" …
+    pub(crate) kind: &'static str,
+    /// A number that tells the object from others of its kind: an id, a descriptor, an address. 0 if there is none.
+    pub(crate) object: usize,
+    /// Who could end the wait, if that is one greenlet: its id.
+    pub(crate) owner: Option<fn(usize) -> Option<u64>>,
+}
+
+impl Reason {
+    /// A wait that nobody in particular could end.
+    pub(crate) const fn new(kind: &'static str, object: usize) -> Self {
+        Self {
+            kind,
+            object,
+            owner: None,
+        }
+    }
+
+    /// The id of who could end the wait.
+    pub(crate) fn owner(&self) -> Option<u64> {
+        self.owner.and_then(|f| f(self.object))
+    }
+}
+
+impl fmt::Debug for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind)?;
+        if self.object != 0 {
+            write!(f, " {}", self.object)?;
+        }
+        Ok(())
+    }
+}
+
+/// A park in progress; lives in the frame of `park_until`, and hangs off the control block meanwhile.
+pub(crate) struct Frame<'a> {
+    pub(crate) reasons: &'a [Reason],
+    pub(crate) since: Instant,
+    /// Ends the wait for good because its hub ends: no grant may come any more (invariant 14).
+    pub(crate) abandon: &'a dyn Fn(),
+    /// Whether the wait has an end of its own: a deadline.
+    pub(crate) timed: bool,
+}
+
+impl fmt::Debug for Frame<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("reasons", &self.reasons)
+            .field("since", &self.since)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Hangs `frame` off `c` while `f` runs.
+pub(crate) fn with_frame<R>(c: ControlRef, frame: &Frame<'_>, f: impl FnOnce() -> R) -> R {
+    struct Restore(ControlRef, *const ());
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            self.0.upper.wait.set(self.1);
+        }
+    }
+    let _restore = Restore(c, c.upper.wait.replace(core::ptr::from_ref(frame).cast()));
+    f()
+}
+
+/// Calls `f` with the park in progress of `c`, if it has one.
+pub(crate) fn with_wait<R>(c: ControlRef, f: impl FnOnce(&Frame<'_>) -> R) -> Option<R> {
+    let frame = c.upper.wait.get().cast::<Frame<'_>>();
+    // SAFETY: invariants 1 and 5: the frame hangs there exactly while `with_frame` runs on `c`'s stack, which is parked
+    // or this one; `f` cannot keep it, as its lifetime is anonymous.
+    unsafe { frame.as_ref() }.map(f)
+}

@@ -1,0 +1,432 @@
+//! The hub: one thread's scheduler.
+//!
+//! ```text
+//!            ┌────────────────────── turn ──────────────────────┐
+//!            │ mail → callbacks → timers → poll (0 if runnable)   │
+//!            └──────────┬───────────────────────────────────────┘
+//!   wakes only enqueue  ▼                                (invariant 4)
+//!            run queue: A B C …  ── at most BATCH of them, then the next turn (invariant 11)
+//! ```
+//!
+//! The turn runs on the thread's own stack: it is the engine's `next`, called by the trampoline whenever the batch is
+//! used up. It never runs a greenlet itself; it says which one is next ([`pick`]).
+//!
+//! Callbacks (links, the drop of results nobody fetched, messages) run here with `current` the hub; they cannot wait.
+//!
+//! This file holds no borrow of its cells while user code runs.
+
+use core::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::remote::{HubRef, Notify, Owner, Pool, Shared};
+use super::{deadlock, fork};
+use crate::clock::{Clock, Instant};
+use crate::greenlet::control::{ControlRef, State, attention};
+use crate::greenlet::engine;
+use crate::greenlet::error::Deadlock;
+use crate::greenlet::hot::{Hot, Phase, hot};
+use crate::greenlet::report;
+use crate::reactor::{Reactor, Wait};
+use crate::timers::{TimerFlags, TimerId, Timers};
+
+/// Greenlets that may run between two looks at mail, timers and descriptors.
+const BATCH: u32 = 256;
+
+/// How long main may be without any prospect before the hub looks whether the process has another thread; then in
+/// growing steps up to `PATIENCE_MAX`.
+const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE_MAX: Duration = Duration::from_secs(1);
+
+/// What comes from other threads.
+pub(crate) enum Message {
+    /// Wake the park of this epoch, if it still lasts. The address is a control block of the receiving thread.
+    Wake { control: usize, epoch: u64 },
+    /// Run this in the hub.
+    Call(Box<dyn FnOnce() + Send>),
+}
+
+/// How a thread gets this hub's attention, and what it may touch of it, inside the gate.
+pub(crate) struct Door {
+    waker: Arc<mio::Waker>,
+    registry: mio::Registry,
+}
+
+impl Notify for Door {
+    fn notify(&self) {
+        // Fails only if the eventfd's counter is at its maximum, and then the hub is being woken anyway.
+        let _ = self.waker.wake();
+    }
+}
+
+impl Door {
+    /// Takes a descriptor out of the hub's epoll instance.
+    pub(crate) fn deregister(&self, fd: std::os::fd::RawFd) {
+        let _ = self.registry.deregister(&mut mio::unix::SourceFd(&fd));
+    }
+}
+
+static POOL: Pool<Message, Door> = Mutex::new(Vec::new());
+
+/// Names a hub, from any thread, alive or not.
+pub(crate) type Ref = HubRef<Message, Door>;
+
+/// What a timer does.
+#[derive(Clone, Copy)]
+pub(crate) enum Alarm {
+    /// Wakes the park (or starts the New greenlet) of this epoch.
+    Wake(ControlRef, u64),
+    /// Makes the greenlet with this id look at its deadlines.
+    Interrupt(ControlRef, u64),
+}
+
+/// Names a reactor's waiter: the park of an epoch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waiter {
+    pub(crate) control: ControlRef,
+    pub(crate) epoch: u64,
+}
+
+type Callback = Box<dyn FnOnce()>;
+
+/// Bounds that a hub keeps; see `Builder`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) tasks: usize,
+    pub(crate) stack_bytes: usize,
+    pub(crate) batch: u32,
+    pub(crate) io_budget: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tasks: usize::MAX,
+            stack_bytes: usize::MAX,
+            batch: BATCH,
+            io_budget: 64,
+        }
+    }
+}
+
+/// See the file's head. Lives in a box that the thread's hot data points to, from the first use to the thread's end.
+pub(crate) struct Hub {
+    owner: Owner<Message, Door>,
+    pub(crate) reactor: RefCell<Reactor<Waiter>>,
+    timers: RefCell<Timers<Alarm>>,
+    pub(crate) clock: Clock,
+    callbacks: RefCell<VecDeque<Callback>>,
+    pub(super) limits: Cell<Limits>,
+    /// Tasks that are not dead: all, and those that keep the hub alive.
+    pub(crate) tasks: Cell<usize>,
+    pub(crate) tasks_held: Cell<usize>,
+    /// Things outside that will end some wait: children, work handed to other threads.
+    pub(crate) outside: Cell<usize>,
+    /// Who waits for the hub to be idle.
+    pub(super) idle_waiters: RefCell<Vec<Waiter>>,
+    /// What is left of the budget for calls that succeed without parking (invariant 11).
+    pub(crate) io_budget: Cell<u32>,
+    /// Turns so far.
+    pub(crate) turns: Cell<u64>,
+    patience: Cell<Duration>,
+}
+
+/// The hub of this thread, if it has one.
+#[inline]
+pub(crate) fn get(hot: &'static Hot) -> Option<&'static Hub> {
+    // SAFETY: invariant 12: set by `ensure` to a leaked box, and cleared before that is freed at the thread's end, when
+    // no frame below can hold the reference any more (`at_end` keeps the box if greenlets are left).
+    unsafe { hot.hub_data.get().cast::<Hub>().as_ref() }
+}
+
+/// The control block at an address that came from this hub's own thread, by way of others.
+#[inline]
+pub(crate) fn local(_hub: &'static Hub, address: usize) -> ControlRef {
+    // SAFETY: invariant 1: callers hold an address together with this hub's name, so it was a control block of this
+    // thread, whose arena stands while the hub does. It may be stale; control.rs says why that is harmless.
+    unsafe { ControlRef::from_address(address) }
+}
+
+/// The hub of this thread; made if there is none.
+///
+/// # Errors
+/// No descriptor for the poll could be had; the thread's end has begun; a fork (`Forked`).
+#[inline]
+pub(crate) fn ensure() -> io::Result<(&'static Hot, &'static Hub)> {
+    let hot = hot();
+    match get(hot) {
+        Some(hub) if hot.phase.get() == Phase::Active => Ok((hot, hub)),
+        _ => start(hot, Limits::default()).map(|hub| (hot, hub)),
+    }
+}
+
+#[cold]
+pub(super) fn start(hot: &'static Hot, limits: Limits) -> io::Result<&'static Hub> {
+    match hot.phase.get() {
+        Phase::Ended => return Err(super::error::ended()),
+        Phase::Forked => return Err(super::error::forked()),
+        Phase::Fresh | Phase::Active => {}
+    }
+    let reactor = Reactor::new()?;
+    let door = Door {
+        waker: reactor.waker()?,
+        registry: reactor.registry()?,
+    };
+    fork::watch()?;
+    engine::enter();
+    let hub = Box::leak(Box::new(Hub {
+        owner: Shared::open(&POOL, door),
+        reactor: RefCell::new(reactor),
+        timers: RefCell::new(Timers::new()),
+        clock: Clock::new(),
+        callbacks: RefCell::new(VecDeque::new()),
+        limits: Cell::new(limits),
+        tasks: Cell::new(0),
+        tasks_held: Cell::new(0),
+        outside: Cell::new(0),
+        idle_waiters: RefCell::new(Vec::new()),
+        io_budget: Cell::new(limits.io_budget),
+        turns: Cell::new(0),
+        patience: Cell::new(PATIENCE),
+    }));
+    hot.hub_data.set(core::ptr::from_ref::<Hub>(hub).cast());
+    hot.next.set(turn);
+    hot.at_end.set(Some(super::lifecycle::at_end));
+    // The next pick is a turn, so that mail and callbacks are seen from here on.
+    hot.queue.set_budget(0);
+    Ok(hub)
+}
+
+impl Hub {
+    /// A name of this hub for other threads.
+    #[inline]
+    pub(crate) fn handle(&self) -> Ref {
+        self.owner.handle()
+    }
+
+    pub(super) fn owner(&self) -> &Owner<Message, Door> {
+        &self.owner
+    }
+
+    /// Sets a timer.
+    pub(crate) fn set_timer(&self, deadline: Instant, flags: TimerFlags, alarm: Alarm) -> TimerId {
+        self.timers.borrow_mut().insert(deadline, flags, alarm)
+    }
+
+    /// Cancels a timer, unless it has gone off.
+    pub(crate) fn cancel_timer(&self, id: TimerId) {
+        self.timers.borrow_mut().cancel(id);
+    }
+
+    /// Runs `f` in the hub, in this turn or the next.
+    pub(crate) fn call_soon(&self, hot: &Hot, f: impl FnOnce() + 'static) {
+        self.callbacks.borrow_mut().push_back(Box::new(f));
+        hot.queue.set_budget(0);
+    }
+
+    /// In a forked child: lets go of what is the parent's. The hub is leaked; only its descriptors are closed.
+    pub(super) fn disown(&'static self) {
+        // A reactor that is dropped closes its descriptors and does nothing else. One that cannot be replaced stays.
+        if let Ok(fresh) = Reactor::new() {
+            drop(self.reactor.replace(fresh));
+        }
+        // SAFETY: the hub is never used or dropped again, so its owner may be moved out.
+        unsafe { core::ptr::read(&raw const self.owner) }.abandon();
+    }
+
+    /// A task was made.
+    pub(crate) fn task_began(&self, daemon: bool) {
+        self.tasks.set(self.tasks.get() + 1);
+        if !daemon {
+            self.tasks_held.set(self.tasks_held.get() + 1);
+        }
+    }
+
+    /// A task has ended.
+    #[inline]
+    pub(crate) fn task_ended(&self, hot: &'static Hot, daemon: bool) {
+        self.tasks.set(self.tasks.get() - 1);
+        if !daemon {
+            let held = self.tasks_held.get() - 1;
+            self.tasks_held.set(held);
+            if held <= 1 {
+                self.wake_idle_waiters(hot);
+            }
+        }
+    }
+
+    fn wake_idle_waiters(&self, hot: &'static Hot) {
+        let waiters = self.idle_waiters.take();
+        for w in waiters {
+            engine::unpark(hot, w.control, w.epoch);
+        }
+    }
+
+    fn read_mail(&self, hot: &'static Hot) {
+        self.owner.inbox().drain(|message| match message {
+            Message::Wake { control, epoch } => {
+                // SAFETY: the message was sent to this hub's generation, by who got the address from this thread.
+                let c = unsafe { ControlRef::from_address(control) };
+                engine::unpark(hot, c, epoch);
+            }
+            Message::Call(f) => in_callback(hot, f),
+        });
+    }
+
+    fn run_callbacks(&self, hot: &'static Hot) {
+        // Only those that are there now: one that adds another does not keep the hub from its turn.
+        let n = self.callbacks.borrow().len();
+        for _ in 0..n {
+            let Some(f) = self.callbacks.borrow_mut().pop_front() else {
+                break;
+            };
+            in_callback(hot, f);
+        }
+    }
+
+    fn expire_timers(&self, hot: &'static Hot) {
+        if self.timers.borrow().is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        loop {
+            let expired = self.timers.borrow_mut().pop_expired(now);
+            match expired {
+                Some((_, Alarm::Wake(c, epoch))) => {
+                    engine::unpark(hot, c, epoch);
+                }
+                Some((_, Alarm::Interrupt(c, id))) => {
+                    if c.id.get() == id {
+                        engine::wake_for_interrupt(hot, c);
+                    }
+                }
+                None => return,
+            }
+        }
+    }
+
+    fn poll(&self, hot: &'static Hot, wait: Wait) {
+        let now = if matches!(wait, Wait::Now) {
+            self.clock.last()
+        } else {
+            self.clock.now()
+        };
+        let polled = self.reactor.borrow_mut().poll(wait, now, |w| {
+            engine::unpark(hot, w.control, w.epoch);
+        });
+        if let Err(error) = polled {
+            // The epoll instance itself is gone: somebody closed its descriptor. No wait on this thread could end.
+            panic!("the hub's poll failed, its descriptor was closed: {error}");
+        }
+    }
+
+    /// Sleeps until something can have happened. Returns the deadlock if nothing ever can.
+    fn wait(&self, hot: &'static Hot) -> Option<Deadlock> {
+        let (coarse, fine) = {
+            let timers = self.timers.borrow();
+            (timers.next_coarse(), timers.next_fine())
+        };
+        let hopeless = coarse.is_none()
+            && fine.is_none()
+            && self.reactor.borrow().waiting() == 0
+            && self.outside.get() == 0;
+        if let Some(cycle) = deadlock::cycle_of_main(hot) {
+            return Some(cycle);
+        }
+        let mut wait = Wait::Until { coarse, fine };
+        if hopeless {
+            let patience = self.patience.get();
+            self.patience.set((patience * 2).min(PATIENCE_MAX));
+            wait = Wait::Until {
+                coarse: Some(self.clock.now().saturating_add(patience)),
+                fine: None,
+            };
+        }
+        if self.owner.inbox().prepare_sleep() {
+            self.poll(hot, wait);
+            self.owner.inbox().awake();
+        }
+        if !hopeless || hot.queue.len() > 0 || !self.owner.inbox().is_empty() {
+            self.patience.set(PATIENCE);
+            return None;
+        }
+        deadlock::only_thread().then(|| deadlock::nothing_left(hot))
+    }
+}
+
+/// Runs a callback with `current` the hub; a panic in it is reported and stops nothing else.
+fn in_callback(hot: &'static Hot, f: Box<dyn FnOnce() + '_>) {
+    let before = hot.current.replace(Some(hot.hub()));
+    let caught = engine::caught(f);
+    hot.current.set(before);
+    if let Err(payload) = caught {
+        report::unobserved(hot.hub(), payload);
+    }
+}
+
+/// The hub's turn: see the file's head.
+fn turn(hot: &'static Hot) -> ControlRef {
+    let Some(hub) = get(hot) else {
+        unreachable!("a turn without a hub")
+    };
+    if hot.phase.get() != Phase::Active {
+        fork::abandoned(hot);
+    }
+    hot.current.set(Some(hot.hub()));
+    loop {
+        hub.turns.set(hub.turns.get() + 1);
+        hub.io_budget.set(hub.limits.get().io_budget);
+        if !hub.owner.inbox().is_empty() {
+            hub.read_mail(hot);
+        }
+        if !hub.callbacks.borrow().is_empty() {
+            hub.run_callbacks(hot);
+        }
+        hub.expire_timers(hot);
+        if hot.queue.len() > 0 {
+            if hub.reactor.borrow().waiting() > 0 {
+                hub.poll(hot, Wait::Now);
+            }
+        } else if hub.callbacks.borrow().is_empty() {
+            hot.with_arena(|a| {
+                a.trim();
+            });
+            if let Some(deadlock) = hub.wait(hot) {
+                tell_main(hot, deadlock);
+            }
+        }
+        if let Some(c) = pick(hot, hub) {
+            return c;
+        }
+    }
+}
+
+/// Which runnable greenlet is next: the one place that decides it (a seeded order will too).
+fn pick(hot: &'static Hot, hub: &Hub) -> Option<ControlRef> {
+    hot.queue.set_budget(hub.limits.get().batch);
+    let c = hot.queue.pop_in_budget()?;
+    if !hub.callbacks.borrow().is_empty() {
+        hot.queue.set_budget(0);
+    }
+    c.state.set(State::Live);
+    hot.current.set(Some(c));
+    Some(c)
+}
+
+/// Main's wait is hopeless: it is woken to say so.
+fn tell_main(hot: &'static Hot, deadlock: Deadlock) {
+    let root = hot.root();
+    hot.set_deadlock(deadlock);
+    root.attend(attention::DEADLOCK);
+    match root.state.get() {
+        State::Parked => engine::make_runnable(hot, root),
+        State::Live if root.waiting.get() != 0 => {
+            root.waiting.set(0);
+            root.attend(attention::WOKEN);
+            engine::make_runnable(hot, root);
+        }
+        _ => {}
+    }
+}

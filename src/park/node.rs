@@ -1,0 +1,120 @@
+//! The wait node: one wait of one greenlet or thread, as those see it who may grant it, on any thread.
+//!
+//! ```text
+//! WAITING ──grant──► GRANTED        exactly one of the two compare-and-swaps wins (invariant 14)
+//!    └─────cancel──► GONE           a granter that loses takes the next waiter
+//! ```
+//!
+//! The node lives in the waiter's frame, or wherever its owner keeps it; after its CAS a granter touches only what it
+//! copied out before.
+#![forbid(unsafe_code)]
+
+use core::fmt;
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use super::{Ticket, Waiting};
+use crate::greenlet::engine;
+use crate::greenlet::hot::{Phase, hot};
+use crate::hub::sched::{self, Message, Ref};
+
+const WAITING: u8 = 0;
+const GRANTED: u8 = 1;
+const GONE: u8 = 2;
+
+/// Wakes one park, from any thread. A stale one does nothing.
+#[derive(Clone)]
+pub(crate) enum Unparker {
+    /// A greenlet's park. The address is looked at on its own thread only (invariant 1).
+    Greenlet {
+        hub: Ref,
+        control: usize,
+        epoch: u64,
+    },
+    /// A plain thread's.
+    Thread(std::thread::Thread),
+}
+
+impl Unparker {
+    /// Makes the park end, or look again.
+    pub(crate) fn unpark(&self) {
+        match self {
+            Self::Greenlet {
+                hub,
+                control,
+                epoch,
+            } => {
+                let hot = hot();
+                match sched::get(hot) {
+                    Some(own) if own.handle() == *hub && hot.phase.get() == Phase::Active => {
+                        let c = sched::local(own, *control);
+                        engine::unpark(hot, c, *epoch);
+                    }
+                    // The hub has ended if it comes back: nobody waits there any more.
+                    _ => drop(hub.send(Message::Wake {
+                        control: *control,
+                        epoch: *epoch,
+                    })),
+                }
+            }
+            Self::Thread(thread) => thread.unpark(),
+        }
+    }
+}
+
+impl fmt::Debug for Unparker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Greenlet { epoch, .. } => write!(f, "Unparker(park {epoch})"),
+            Self::Thread(thread) => write!(f, "Unparker({:?})", thread.id()),
+        }
+    }
+}
+
+/// See the file's head.
+#[derive(Debug)]
+pub(crate) struct Node {
+    state: AtomicU8,
+    unparker: Unparker,
+}
+
+impl Node {
+    /// The node of the park that `ticket` names.
+    pub(crate) fn new(ticket: &Ticket) -> Self {
+        Self {
+            state: AtomicU8::new(WAITING),
+            unparker: ticket.unparker(),
+        }
+    }
+
+    /// Grants the wait and wakes the waiter. False if it has gone (or was granted before): take the next one.
+    pub(crate) fn grant(&self) -> bool {
+        // Copied out first: after the exchange the node may be gone with its frame.
+        let unparker = self.unparker.clone();
+        // Release: what the granter did is seen by the waiter.
+        if self
+            .state
+            .compare_exchange(WAITING, GRANTED, Ordering::Release, Ordering::Relaxed)
+            .is_err()
+        {
+            return false;
+        }
+        unparker.unpark();
+        true
+    }
+}
+
+impl Waiting for Node {
+    fn granted(&self) -> bool {
+        self.state.load(Ordering::Acquire) == GRANTED
+    }
+
+    fn cancel(&self) -> bool {
+        match self
+            .state
+            .compare_exchange(WAITING, GONE, Ordering::Acquire, Ordering::Acquire)
+        {
+            Ok(_) => true,
+            Err(now) => now == GONE,
+        }
+    }
+}
