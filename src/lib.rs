@@ -1,1 +1,3 @@
 //! Greenlets and a gevent-style hub.
+
+pub mod stack;
