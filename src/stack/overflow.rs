@@ -17,7 +17,6 @@
 //! (`si_code` ≤ 0). And a stray pointer into a guard is not an overflow unless the stack pointer is in that slot, or
 //! in the one below, which is where a large frame of C code moves it before its first access.
 
-use std::fmt::{self, Write};
 use std::panic::Location;
 use std::sync::{Once, OnceLock};
 use std::{io, mem, ptr};
@@ -193,7 +192,10 @@ fn restore_default(signal: libc::c_int) {
     }
 }
 
-/// A line of limited length, written without allocating. What does not fit is cut off.
+/// A line of limited length. What does not fit is cut off.
+///
+/// Not by `fmt`: it takes a good part of the 8 KiB that std gives its alternate stacks, of which the kernel takes up to
+/// half for the processor's state.
 struct Line {
     text: [u8; 640],
     len: usize,
@@ -207,35 +209,43 @@ impl Line {
         size: StackSize,
         site: Option<&Location<'_>>,
     ) {
-        let _ = self.write_str("\ngreenloom: stack overflow in ");
-        let _ = match name {
-            Some(name) => write!(self, "task '{}' (id {id})", cut(name, 128)),
-            None => write!(self, "unnamed task (id {id})"),
-        };
-        let _ = write!(self, ": its stack is {} KiB", size.bytes() >> 10);
-        if let Some(site) = site {
-            let _ = write!(
-                self,
-                "; spawned at {}:{}:{}",
-                cut(site.file(), 256),
-                site.line(),
-                site.column()
-            );
+        self.text("\ngreenloom: stack overflow in ");
+        if let Some(name) = name {
+            self.text("task '").text(cut(name, 128)).text("'");
+        } else {
+            self.text("unnamed task");
         }
-        let _ = self.write_str("; a larger one: Builder::stack_size\n");
+        self.text(" (id ")
+            .number(id)
+            .text("): its stack is ")
+            .number(size.bytes() as u64 >> 10)
+            .text(" KiB");
+        if let Some(site) = site {
+            self.text("; spawned at ").text(cut(site.file(), 256));
+            self.text(":")
+                .number(site.line().into())
+                .text(":")
+                .number(site.column().into());
+        }
+        self.text("; a larger one: Builder::stack_size\n");
+    }
+
+    fn text(&mut self, text: &str) -> &mut Line {
+        let n = text.len().min(self.text.len() - self.len);
+        self.text[self.len..][..n].copy_from_slice(&text.as_bytes()[..n]);
+        self.len += n;
+        self
+    }
+
+    fn number(&mut self, number: u64) -> &mut Line {
+        if number > 9 {
+            self.number(number / 10);
+        }
+        self.text(["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"][(number % 10) as usize])
     }
 
     fn bytes(&self) -> &[u8] {
         &self.text[..self.len]
-    }
-}
-
-impl Write for Line {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let n = text.len().min(self.text.len() - self.len);
-        self.text[self.len..][..n].copy_from_slice(&text.as_bytes()[..n]);
-        self.len += n;
-        Ok(())
     }
 }
 

@@ -98,6 +98,7 @@ fn beyond_the_cap_is_an_error_that_names_the_setting() {
 
 /// The kernel puts no markers into locked pages.
 #[test]
+#[cfg(not(feature = "sanitizer"))] // which makes mlockall do nothing
 fn locked_memory_falls_to_the_last_rung() {
     alone("guards::locked_memory_falls_to_the_last_rung", || {
         let mut arena = Arena::new();
@@ -130,6 +131,7 @@ fn locked_memory_falls_to_the_last_rung() {
 
 /// Without a descriptor to spare there is no pidfd.
 #[test]
+#[cfg(not(feature = "sanitizer"))] // whose leak check needs descriptors at the end
 fn no_descriptor_left_is_no_obstacle() {
     alone("guards::no_descriptor_left_is_no_obstacle", || {
         let none = libc::rlimit {
