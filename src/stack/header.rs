@@ -106,7 +106,8 @@ impl Slot {
     /// The lowest address, guard included.
     #[inline]
     pub(crate) fn limit(self) -> usize {
-        self.top() & !(self.size().bytes() - 1)
+        // The class's bits give the size without a comparison.
+        self.top() & (usize::MAX << (StackSize::K64.shift() as usize + 2 * self.class()))
     }
 
     /// The class.

@@ -147,3 +147,28 @@ fn no_descriptor_left_is_no_obstacle() {
         }
     });
 }
+
+/// A descriptor of the parent would put the child's guards into the parent.
+#[test]
+fn guards_stay_and_new_ones_come_after_a_fork() {
+    let mut arena = Arena::new();
+    let before: Vec<Slot> = (0..10)
+        .map(|_| arena.alloc(StackSize::K64).unwrap())
+        .collect();
+    // SAFETY: the child only allocates stacks, makes system calls and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let mut good = before.iter().all(|slot| !readable(slot.limit()));
+        for _ in 0..500 {
+            good &= arena
+                .alloc(StackSize::K64)
+                .is_ok_and(|slot| !readable(slot.limit()));
+        }
+        // SAFETY: ends the child without running anything of the parent's.
+        unsafe { libc::_exit(if good { 0 } else { 1 }) };
+    }
+    let mut status = -1;
+    // SAFETY: `status` is written.
+    let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!((waited, status), (child, 0));
+}
