@@ -17,9 +17,10 @@ usage: bench switch|yield|spawn|echo|million|all [OPTIONS]
   --requests N         echo: requests per round (40000)
   --n N                million: greenlets (1000000); instructions: operations
 the parts that it starts, useful by hand:
-  --child CASE                    one launch; also instructions-raw-pair, instructions-root-greenlet,
+  --child CASE                    one launch; also million-tasks, instructions-raw-pair, instructions-root-greenlet,
                                   instructions-greenlet-greenlet, instructions-yield
-  --serve bare|greenloom          echo server on loopback [--port 0] [--core C] [--for SECONDS (600)]
+  --serve bare|greenloom          echo server on loopback [--port 0] [--core C]
+                                  (each of these ends after [--for SECONDS], 600)
   --load ADDR                     closed-loop client [--connections M] [--requests N] [--warmup N] [--core C]
   --drive ADDR                    the same, one run for each line on stdin, which says how many requests";
 
@@ -85,7 +86,7 @@ pub(crate) struct Options {
     pub(crate) port: u16,
     /// Core to be pinned to.
     pub(crate) core: Option<usize>,
-    /// A server's life time in seconds: it ends by itself should nobody end it.
+    /// Life time in seconds of every process but the parent: it ends by itself should nobody end it.
     pub(crate) seconds: u32,
 }
 

@@ -24,7 +24,6 @@ const ROUNDS: usize = 5;
 
 /// Be a server until a signal says otherwise.
 pub(crate) fn serve(kind: Server, options: &Options) -> io::Result<()> {
-    sys::live_at_most(options.seconds)?;
     stats::report_on_signals()?;
     sys::raise_open_files(0)?;
     pin(options.core);

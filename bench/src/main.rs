@@ -12,7 +12,8 @@
 //!
 //! Several launches are needed because the layout of one process (addresses of stacks, alignment of a
 //! loop) can shift a result by a factor of two for as long as the process lives; alternate rounds are
-//! needed because the machine's speed drifts while it lives. What a number means is said in `README.md`.
+//! needed because the machine's speed drifts while it lives. Every process but the parent ends with the one that
+//! started it, and after ten minutes in any case. What a number means is said in `README.md`.
 
 mod alloc;
 #[cfg_attr(not(feature = "greenloom-cases"), path = "cases/absent.rs")]
@@ -41,6 +42,12 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if !matches!(options.mode, Mode::Help | Mode::Parent(_))
+        && let Err(error) = sys::live_at_most(options.seconds)
+    {
+        eprintln!("bench: {error}");
+        return ExitCode::FAILURE;
+    }
     let outcome = match &options.mode {
         Mode::Help => {
             println!("{}", cli::USAGE);

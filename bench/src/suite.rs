@@ -48,6 +48,7 @@ pub(crate) fn run_child(name: &str, options: &Options) -> io::Result<()> {
         ),
         "echo" => echo::rows(options)?,
         "million" => cases::million(options.n)?,
+        "million-tasks" => cases::million_tasks(options.n)?,
         _ => return instructions(name, options.n),
     };
     for row in rows {

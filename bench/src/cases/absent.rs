@@ -22,6 +22,11 @@ pub(crate) fn million(_n: u64) -> io::Result<Vec<Row>> {
     Ok(Vec::new())
 }
 
+/// Has no rows.
+pub(crate) fn million_tasks(_n: u64) -> io::Result<Vec<Row>> {
+    Ok(Vec::new())
+}
+
 /// Refuses to serve.
 pub(crate) fn serve_echo(_port: u16) -> io::Result<()> {
     Err(io::Error::other(
