@@ -3,6 +3,10 @@
 //! Coroutines that only suspend, in a queue: take the first, resume it, put it back if it has yielded. It
 //! has no timers, no readiness, no wakes and no way to end a task early; what a real scheduler costs above
 //! it is the price of those.
+//!
+//! The coroutines are moved in and out by value, 48 bytes each way, because that is what one would write. It
+//! is not the fastest form everywhere: with two tasks, on a CPU that stalls when it loads in one piece what was
+//! stored in several, boxing them saved 6 of 16 ns. A ratio below one is to be read with that in mind.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
