@@ -1,0 +1,36 @@
+//! `echo`: the server that a user would write, one task per connection with its buffer on the stack.
+#![forbid(unsafe_code)]
+
+use std::io::{self, Read, Write};
+use std::net::Ipv4Addr;
+
+use greenloom::net::{TcpListener, TcpStream};
+
+use crate::stats;
+
+/// Bytes of a connection's buffer, the same as the reference's.
+const BUFFER: usize = 4096;
+
+/// Accepts until a signal ends the process.
+pub(super) fn serve(port: u16) -> io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    println!("listening on {}", listener.local_addr()?);
+    loop {
+        let (stream, _) = listener.accept()?;
+        // Dropping the handle detaches the task. Its error is the client's going away: nobody to tell.
+        drop(greenloom::spawn(move || drop(answer(stream))));
+    }
+}
+
+/// Sends back what comes until nothing more does.
+fn answer(mut stream: TcpStream) -> io::Result<()> {
+    let mut buffer = [0; BUFFER];
+    loop {
+        let n = stream.read(&mut buffer)?;
+        if n == 0 {
+            return Ok(());
+        }
+        stats::request();
+        stream.write_all(&buffer[..n])?;
+    }
+}

@@ -1,0 +1,55 @@
+//! greenloom's own side of every benchmark, written as a user of the crate would write it.
+//!
+//! | file | measures |
+//! | --- | --- |
+//! | `switch.rs` | one call of `Current::switch`, between root and greenlet, two greenlets, a ring |
+//! | `yields.rs` | one `yield_now` among so many tasks |
+//! | `spawn.rs` | one task from `spawn` to the return of its `join` |
+//! | `echo.rs` | an echo server with a task per connection |
+//! | `million.rs`, `million_tasks.rs` | memory and time of a million parked greenlets, and tasks |
+//!
+//! Only public API is used. `absent.rs` takes this module's place while the feature `greenloom-cases` is off
+//! and must offer the same functions.
+#![forbid(unsafe_code)]
+
+mod echo;
+mod memory;
+mod million;
+mod million_tasks;
+mod spawn;
+mod switch;
+mod yields;
+
+use std::io;
+
+use crate::measure::{Case, Side};
+use crate::report::Row;
+
+/// Whether greenloom's side is compiled in.
+pub(crate) const PRESENT: bool = true;
+
+/// Calls `body` with greenloom's side of `case`.
+pub(crate) fn with_side<R>(case: Case, body: impl FnOnce(Option<Side<'_>>) -> R) -> R {
+    match case {
+        Case::RootGreenlet => switch::root_greenlet(body),
+        Case::GreenletGreenlet => switch::ring(2, body),
+        Case::Ring(greenlets) => switch::ring(greenlets, body),
+        Case::Yield(tasks) => body(Some(&mut yields::among(tasks))),
+        Case::Spawn(batch) => body(Some(&mut spawn::batches_of(batch))),
+    }
+}
+
+/// Measures `n` parked greenlets.
+pub(crate) fn million(n: u64) -> io::Result<Vec<Row>> {
+    million::rows(usize::try_from(n).map_err(io::Error::other)?)
+}
+
+/// Measures `n` parked tasks.
+pub(crate) fn million_tasks(n: u64) -> io::Result<Vec<Row>> {
+    million_tasks::rows(usize::try_from(n).map_err(io::Error::other)?)
+}
+
+/// Serves echoes on loopback until a signal ends the process.
+pub(crate) fn serve_echo(port: u16) -> io::Result<()> {
+    echo::serve(port)
+}

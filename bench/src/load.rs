@@ -1,0 +1,242 @@
+//! The load client: many connections in a closed loop, one thread, one epoll.
+//!
+//! Each connection sends a message of [`MESSAGE`] bytes, waits for it to come back, compares every byte and
+//! sends the next, which differs from it. So at most one message per connection is under way, and the
+//! server's rate decides the client's. A run ends when all its requests are answered, which leaves the
+//! server idle: its counters may then be read without tearing a request apart.
+//!
+//! A reply that is wrong, an end of file, or [`PATIENCE`] without any reply is an error, never a hang.
+#![forbid(unsafe_code)]
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use crate::cli::Options;
+use crate::echo;
+use crate::sys::{self, Epoll};
+
+/// Bytes of a request and of its reply.
+const MESSAGE: usize = 64;
+
+/// Milliseconds without an event after which the server is given up.
+const PATIENCE: i32 = 30_000;
+
+/// Events taken at once.
+const EVENTS: usize = 1024;
+
+/// The connections to one server.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    epoll: Epoll,
+    connections: Vec<Connection>,
+    events: Vec<sys::Event>,
+}
+
+/// One connection: what it has asked, and how much of the reply is there.
+#[derive(Debug)]
+struct Connection {
+    stream: TcpStream,
+    /// Number of the request under way; makes each message different.
+    sequence: u64,
+    reply: [u8; MESSAGE],
+    received: usize,
+}
+
+impl Fleet {
+    /// Opens `n` connections.
+    pub(crate) fn connect(server: SocketAddr, n: usize) -> io::Result<Fleet> {
+        let epoll = Epoll::new()?;
+        let mut connections = Vec::with_capacity(n);
+        for index in 0..n {
+            let stream = TcpStream::connect(server)?;
+            stream.set_nodelay(true)?;
+            stream.set_nonblocking(true)?;
+            epoll.add(stream.as_fd(), index as u64, libc::EPOLLIN)?;
+            connections.push(Connection {
+                stream,
+                sequence: 0,
+                reply: [0; MESSAGE],
+                received: 0,
+            });
+        }
+        Ok(Fleet {
+            epoll,
+            connections,
+            events: vec![sys::NO_EVENT; EVENTS],
+        })
+    }
+
+    /// Has `requests` requests answered and says how long that took.
+    pub(crate) fn run(&mut self, requests: u64) -> io::Result<Duration> {
+        let start = Instant::now();
+        let mut sent = 0;
+        let mut answered = 0;
+        for (index, connection) in self.connections.iter_mut().enumerate() {
+            if sent < requests {
+                connection.send(index)?;
+                sent += 1;
+            }
+        }
+        while answered < requests {
+            let ready = match self.epoll.wait(&mut self.events, PATIENCE) {
+                Ok([]) => return Err(io::Error::other("the server has stopped answering")),
+                Ok(ready) => ready,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            for event in ready {
+                let index = event.u64 as usize;
+                let connection = &mut self.connections[index];
+                if connection.receive(index)? {
+                    answered += 1;
+                    if sent < requests {
+                        connection.send(index)?;
+                        sent += 1;
+                    }
+                }
+            }
+        }
+        Ok(start.elapsed())
+    }
+}
+
+impl Connection {
+    /// Sends the next request. With nothing else under way the socket's buffer has room for all of it.
+    fn send(&mut self, index: usize) -> io::Result<()> {
+        self.sequence += 1;
+        let sent = self.stream.write(&message(index, self.sequence))?;
+        if sent < MESSAGE {
+            return Err(io::Error::other("an empty socket did not take one message"));
+        }
+        Ok(())
+    }
+
+    /// Takes what has come; `true` once the reply is complete and right.
+    fn receive(&mut self, index: usize) -> io::Result<bool> {
+        match self.stream.read(&mut self.reply[self.received..]) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => self.received += n,
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => return Ok(false),
+                _ => return Err(error),
+            },
+        }
+        if self.received < MESSAGE {
+            return Ok(false);
+        }
+        self.received = 0;
+        if self.reply != message(index, self.sequence) {
+            return Err(io::Error::other(format!(
+                "connection {index} got another reply than it asked for"
+            )));
+        }
+        Ok(true)
+    }
+}
+
+/// The message of request `sequence` on connection `index`: no two of a run are alike.
+fn message(index: usize, sequence: u64) -> [u8; MESSAGE] {
+    let mut bytes = [0; MESSAGE];
+    for (word, part) in (0u32..).zip(bytes.chunks_exact_mut(8)) {
+        let mixed = (sequence ^ ((index as u64) << 40)).rotate_left(word * 8);
+        part.copy_from_slice(&mixed.to_le_bytes());
+    }
+    bytes
+}
+
+/// Prepares this process as a client and opens its connections.
+fn prepare(server: SocketAddr, options: &Options) -> io::Result<Fleet> {
+    echo::pin(options.core);
+    let connections = options.connections[0];
+    sys::raise_open_files(connections as u64 + 100)?;
+    Fleet::connect(server, connections)
+}
+
+/// `bench --load`: one run against a server that is already there.
+pub(crate) fn run_alone(server: SocketAddr, options: &Options) -> io::Result<()> {
+    let mut fleet = prepare(server, options)?;
+    let connections = fleet.connections.len();
+    fleet.run(options.warmup.unwrap_or(2 * connections as u64))?;
+    let elapsed = fleet.run(options.requests)?;
+    println!(
+        "{} requests on {connections} connections in {elapsed:.3?}, {:.0} requests/s",
+        options.requests,
+        options.requests as f64 / elapsed.as_secs_f64()
+    );
+    Ok(())
+}
+
+/// `bench --drive`: as many runs as stdin asks for, one line each; see [`crate::peers`].
+pub(crate) fn run_on_demand(server: SocketAddr, options: &Options) -> io::Result<()> {
+    let mut fleet = prepare(server, options)?;
+    println!("connected");
+    for line in io::stdin().lines() {
+        let requests = line?.trim().parse().map_err(io::Error::other)?;
+        println!("{}", fleet.run(requests)?.as_nanos());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// A server for one connection that answers each message with what `change` makes of it.
+    fn with_server(
+        change: impl Fn(&mut [u8; MESSAGE]) + Send,
+        body: impl FnOnce(SocketAddr) + Send,
+    ) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut bytes = [0; MESSAGE];
+                while stream.read_exact(&mut bytes).is_ok() {
+                    change(&mut bytes);
+                    // Two pieces: the client must put them together.
+                    let (a, b) = bytes.split_at(10);
+                    if stream.write_all(a).and(stream.write_all(b)).is_err() {
+                        break;
+                    }
+                }
+            });
+            body(address);
+        });
+    }
+
+    #[test]
+    fn counts_replies_that_come_in_pieces() {
+        with_server(
+            |_| {},
+            |address| {
+                let mut fleet = Fleet::connect(address, 1).unwrap();
+                fleet.run(20).unwrap();
+                assert_eq!(fleet.connections[0].sequence, 20);
+                fleet.run(5).unwrap();
+                assert_eq!(fleet.connections[0].sequence, 25);
+            },
+        );
+    }
+
+    #[test]
+    fn a_wrong_reply_is_an_error() {
+        with_server(
+            |bytes| bytes[63] ^= 1,
+            |address| {
+                let mut fleet = Fleet::connect(address, 1).unwrap();
+                let error = fleet.run(1).unwrap_err();
+                assert!(error.to_string().contains("another reply"), "{error}");
+            },
+        );
+    }
+
+    #[test]
+    fn messages_differ() {
+        assert_ne!(message(0, 1), message(0, 2));
+        assert_ne!(message(0, 1), message(1, 1));
+    }
+}

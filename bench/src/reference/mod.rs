@@ -1,0 +1,41 @@
+//! The references: the same work on bare corosensei and bare epoll, with no scheduler and no safety.
+//!
+//! | benchmark | reference |
+//! | --- | --- |
+//! | switch (every case) | one `resume` + `suspend` pair of one coroutine, inlined |
+//! | yield | a `VecDeque` of coroutines: take the first, resume it, put it back |
+//! | spawn | a coroutine on a stack from a pool, run to its end, its stack given back |
+//! | echo | an edge-triggered epoll loop ([`echo`]) |
+//!
+//! All stacks are corosensei's own with [`STACK`] usable bytes, the size of a greenloom task's by default.
+#![forbid(unsafe_code)]
+
+mod batch;
+pub(crate) mod echo;
+mod pair;
+mod queue;
+
+use crate::measure::{Case, Side};
+
+/// Usable bytes of a stack.
+const STACK: usize = 64 * 1024;
+
+/// Two mappings a stack, and the kernel's default allows 65,530 of them: above this, no reference.
+const MOST_STACKS: usize = 20_000;
+
+/// Calls `body` with the reference of `case`, or with `None` where there is none.
+pub(crate) fn with_side<R>(case: Case, body: impl FnOnce(Option<Side<'_>>) -> R) -> R {
+    match case {
+        Case::RootGreenlet | Case::GreenletGreenlet | Case::Ring(_) => {
+            body(Some(&mut pair::resume_and_suspend()))
+        }
+        Case::Yield(tasks) => body(Some(&mut queue::round_robin(tasks))),
+        Case::Spawn(batch) if batch <= MOST_STACKS => body(Some(&mut batch::create_and_run(batch))),
+        Case::Spawn(_) => body(None),
+    }
+}
+
+/// A stack of the size that all references use.
+fn stack() -> corosensei::stack::DefaultStack {
+    corosensei::stack::DefaultStack::new(STACK).expect("no memory for a reference's stack")
+}

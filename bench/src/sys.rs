@@ -1,0 +1,160 @@
+//! The system calls of the harness behind safe functions: epoll, sockets, pinning, clocks, signals.
+//!
+//! Everything `unsafe` of the bench package is here, in [`crate::alloc`] and in [`crate::stats`]. The wrappers
+//! add nothing to the calls but the conversion of the error, because the bare server is the reference that
+//! others are measured against. None of them retries: what EINTR and EAGAIN mean is the caller's business.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// Turns a C result into a Rust one.
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// An event as the kernel fills it in.
+pub(crate) type Event = libc::epoll_event;
+
+/// An event that says nothing, to make a buffer of.
+pub(crate) const NO_EVENT: Event = Event { events: 0, u64: 0 };
+
+/// An epoll instance.
+#[derive(Debug)]
+pub(crate) struct Epoll(OwnedFd);
+
+impl Epoll {
+    /// Creates one, closed on exec.
+    pub(crate) fn new() -> io::Result<Epoll> {
+        // SAFETY: the call takes no pointer.
+        let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        // SAFETY: the kernel has just given us `fd`, and nothing else owns it.
+        Ok(Epoll(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Starts watching `fd`; its events will carry `token`.
+    pub(crate) fn add(&self, fd: BorrowedFd<'_>, token: u64, interest: i32) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, token, interest)
+    }
+
+    /// Changes what `fd` is watched for.
+    pub(crate) fn modify(&self, fd: BorrowedFd<'_>, token: u64, interest: i32) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd, token, interest)
+    }
+
+    fn control(
+        &self,
+        operation: libc::c_int,
+        fd: BorrowedFd<'_>,
+        token: u64,
+        interest: i32,
+    ) -> io::Result<()> {
+        let mut event = Event {
+            events: interest as u32,
+            u64: token,
+        };
+        // SAFETY: `event` lives through the call, which only reads it; both descriptors are open.
+        check(unsafe {
+            libc::epoll_ctl(self.0.as_raw_fd(), operation, fd.as_raw_fd(), &mut event)
+        })?;
+        Ok(())
+    }
+
+    /// Waits for events, at most `timeout` milliseconds (-1: for ever), and returns those there are.
+    pub(crate) fn wait<'e>(
+        &self,
+        events: &'e mut [Event],
+        timeout: libc::c_int,
+    ) -> io::Result<&'e [Event]> {
+        let room = libc::c_int::try_from(events.len()).unwrap_or(libc::c_int::MAX);
+        // SAFETY: `events` is valid for writes of `room` events through the call.
+        let n = check(unsafe {
+            libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), room, timeout)
+        })?;
+        Ok(&events[..n as usize])
+    }
+}
+
+/// `read(2)`.
+pub(crate) fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: `buffer` is valid for writes of its length; `fd` is open.
+    let n = unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// `write(2)`; Rust's start-up code has set SIGPIPE to be ignored.
+pub(crate) fn write(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: `bytes` is valid for reads of its length; `fd` is open.
+    let n = unsafe { libc::write(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len()) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// `accept4(2)`: the next connection, non-blocking from birth.
+pub(crate) fn accept(listener: &TcpListener) -> io::Result<OwnedFd> {
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: null address pointers mean that the peer's address is not asked for.
+    let fd = check(unsafe {
+        libc::accept4(
+            listener.as_raw_fd(),
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            flags,
+        )
+    })?;
+    // SAFETY: the kernel has just given us `fd`, and nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Pins the calling thread, and what it starts from now on, to one core.
+pub(crate) fn pin(core: usize) -> io::Result<()> {
+    if core >= libc::CPU_SETSIZE as usize {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: a CPU set is an array of integers, of which all-zero is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `core` is below CPU_SETSIZE, checked above.
+    unsafe { libc::CPU_SET(core, &mut set) };
+    // SAFETY: `set` lives through the call, which reads its size in bytes; 0 is the calling thread.
+    check(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) })?;
+    Ok(())
+}
+
+/// Raises the limit on open files as far as the process may, and fails if that is below `wanted`.
+pub(crate) fn raise_open_files(wanted: u64) -> io::Result<()> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is valid for the write through the call.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) })?;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` lives through the call, which only reads it.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) })?;
+    if limit.rlim_cur < wanted {
+        return Err(io::Error::other(format!(
+            "{wanted} open files are needed, {} are allowed (ulimit -Hn)",
+            limit.rlim_cur
+        )));
+    }
+    Ok(())
+}
+
+/// Sends `signal` to the process `pid`, which must be a child of ours that we have not yet waited for.
+pub(crate) fn signal(pid: u32, signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: the call takes no pointer; an unwaited child's id cannot have been given to another process.
+    check(unsafe { libc::kill(pid as libc::pid_t, signal) })?;
+    Ok(())
+}
+
+/// Lets this process get SIGTERM when its parent ends, and SIGALRM after `seconds`.
+pub(crate) fn live_at_most(seconds: u32) -> io::Result<()> {
+    // SAFETY: PR_SET_PDEATHSIG takes one integer.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM as libc::c_ulong) })?;
+    // SAFETY: the call takes no pointer.
+    unsafe { libc::alarm(seconds) };
+    Ok(())
+}
