@@ -84,8 +84,7 @@ impl<T> Inbox<T> {
         // Pairs with the fence in `prepare_sleep`: of a push and a sleep, at least one sees the other.
         fence(Ordering::SeqCst);
         // The load keeps the common case, an owner that is awake, free of a write to a line that all producers share.
-        // The swap is the claim: of all who saw the flag, one gets it.
-        if self.sleeping.load(Ordering::Relaxed) && self.sleeping.swap(false, Ordering::Relaxed) {
+        if self.sleeping.load(Ordering::Relaxed) && self.claim() {
             notify();
         }
     }
@@ -102,6 +101,16 @@ impl<T> Inbox<T> {
         while let Some(value) = batch.chain.pop() {
             f(value);
         }
+    }
+
+    /// Takes the one wake of a sleep that was announced. Of all producers who saw the flag, one gets it.
+    ///
+    /// An exchange and not a swap: a claim that comes too late leaves no trace, so every write of false is either the
+    /// owner's own or followed by a notification.
+    fn claim(&self) -> bool {
+        self.sleeping
+            .compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
     }
 
     /// Whether nothing is there at this moment.
@@ -149,6 +158,7 @@ impl<T> Inbox<T> {
             if first == 0 {
                 return;
             }
+            // Release: as in `push`, should anyone but the owner take it.
             match self
                 .head
                 .compare_exchange(0, first, Ordering::Release, Ordering::Relaxed)
