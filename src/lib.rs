@@ -7,4 +7,9 @@ pub mod hub;
 mod park;
 mod reactor;
 pub mod stack;
+pub mod task;
+pub mod time;
 mod timers;
+
+pub use task::{spawn, spawn_later, timeout, yield_now};
+pub use time::sleep;

@@ -342,6 +342,15 @@ impl Control {
         self.depth.set(1);
     }
 
+    /// Gives it another id, before anybody has seen the first.
+    pub(crate) fn rename(&self, id: core::num::NonZeroU64) {
+        self.id.set(id.get());
+        self.alive.store(id.get(), Ordering::Release);
+        if let (Some(slot), Some(site)) = (self.slot.get(), self.site.get()) {
+            slot.open(id, site);
+        }
+    }
+
     /// The id while alive, else 0. May be called by another thread inside the hub's gate.
     #[inline(always)]
     pub(crate) fn alive(&self) -> u64 {

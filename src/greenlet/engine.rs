@@ -296,8 +296,14 @@ fn entry(c: ControlRef, yielder: &Yielder<(), ()>) {
     c.state.set(State::Live);
     c.set_flag(flag::STARTED | flag::CALM);
     if let Some(table) = c.table.get() {
-        // SAFETY: `create`'s contract: the body in place has the table's type.
-        unsafe { (table.run)(c) };
+        if c.attention.get() & attention::KILL != 0 && c.has(flag::TASK) {
+            // Killed before it started: its body never runs.
+            c.ending.set(Ending::Exited);
+            body::drop_unstarted(c);
+        } else {
+            // SAFETY: `create`'s contract: the body in place has the table's type.
+            unsafe { (table.run)(c) };
+        }
         (table.finish)(c);
     }
     // Control goes on in the frame that resumed this stack, and from there to `Hot::current`.
@@ -734,9 +740,23 @@ pub(crate) fn unpark(hot: &'static Hot, c: ControlRef, epoch: u64) -> bool {
     }
 }
 
+/// A task ends: it is dead from here on, and who waits in `kill` for that goes on through the hub.
+#[inline]
+pub(crate) fn retire(hot: &'static Hot, c: ControlRef) {
+    c.end();
+    if c.killer.get().is_some() {
+        family::release_killers(hot, c.killer.take());
+    }
+}
+
 /// Ends a greenlet whose parent, or killer, is on this thread: the `finish` of greenlets and generators.
 pub(super) fn finish(c: ControlRef) {
     let hot = hot();
+    if !c.upper.ext.get().is_null()
+        && let Some(drop_ext) = hot.drop_ext.get()
+    {
+        drop_ext(c);
+    }
     family::leave_scope(c);
     if family::is_orphan(c) {
         // Its result goes nowhere: drop it while its own stack can still run code.

@@ -67,6 +67,8 @@ pub(crate) struct Hot {
     deadlock: ManuallyDrop<Cell<Option<Deadlock>>>,
     /// Called when the thread ends, before the arena goes: the hub's own end.
     pub(crate) at_end: Cell<Option<fn(&'static Hot)>>,
+    /// Drops what the layers above hang on a greenlet that is no task of theirs.
+    pub(crate) drop_ext: Cell<Option<fn(ControlRef)>>,
     /// Who was traced last.
     pub(crate) traced: Cell<Option<ControlRef>>,
     /// Set by the fork handler in the child: the greenlet that called `fork`.
@@ -104,6 +106,7 @@ impl Hot {
             hub_data: Cell::new(ptr::null()),
             deadlock: ManuallyDrop::new(Cell::new(None)),
             at_end: Cell::new(None),
+            drop_ext: Cell::new(None),
             traced: Cell::new(None),
             forked_in: Cell::new(None),
             arena: ManuallyDrop::new(UnsafeCell::new(Arena::new())),

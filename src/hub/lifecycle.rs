@@ -217,6 +217,9 @@ pub(super) fn at_end(hot: &'static Hot) {
     });
     for c in parked {
         super::frame::with_wait(c, |frame| (frame.abandon)());
+        if let (Some(drop_ext), false) = (hot.drop_ext.get(), c.upper.ext.get().is_null()) {
+            drop_ext(c);
+        }
     }
     // Messages may hold user data: its destructors run here, and what they panic with goes nowhere.
     hub.owner()

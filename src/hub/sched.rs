@@ -21,6 +21,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::error::LimitReached;
 use super::remote::{HubRef, Notify, Owner, Pool, Shared};
 use super::{deadlock, fork};
 use crate::clock::{Clock, Instant};
@@ -30,6 +31,7 @@ use crate::greenlet::error::Deadlock;
 use crate::greenlet::hot::{Hot, Phase, hot};
 use crate::greenlet::report;
 use crate::reactor::{Reactor, Wait};
+use crate::stack::StackSize;
 use crate::timers::{TimerFlags, TimerId, Timers};
 
 /// Greenlets that may run between two looks at mail, timers and descriptors.
@@ -234,6 +236,33 @@ impl Hub {
         }
         // SAFETY: the hub is never used or dropped again, so its owner may be moved out.
         unsafe { core::ptr::read(&raw const self.owner) }.abandon();
+    }
+
+    /// Whether another task, with a stack of this size, is within the limits.
+    ///
+    /// # Errors
+    /// [`LimitReached`](super::LimitReached).
+    #[inline]
+    pub(crate) fn admit(&self, hot: &'static Hot, size: StackSize) -> io::Result<()> {
+        let limits = self.limits.get();
+        if self.tasks.get() >= limits.tasks || limits.stack_bytes != usize::MAX {
+            return self.admit_slowly(hot, size, limits);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn admit_slowly(&self, hot: &'static Hot, size: StackSize, limits: Limits) -> io::Result<()> {
+        let refused = if self.tasks.get() >= limits.tasks {
+            LimitReached::Tasks(limits.tasks)
+        } else {
+            let used = hot.with_arena(|a| a.stats().live_bytes);
+            if used + size.bytes() <= limits.stack_bytes {
+                return Ok(());
+            }
+            LimitReached::StackBytes(limits.stack_bytes)
+        };
+        Err(io::Error::new(io::ErrorKind::QuotaExceeded, refused))
     }
 
     /// A task was made.

@@ -394,7 +394,7 @@ fn park_thread<W: Waiting>(how: &How<'_>, waiting: &W) -> End {
 ///
 /// On a thread that has no hub, yields the thread.
 #[inline]
-pub(crate) fn yield_now() {
+pub fn yield_now() {
     let hot = hot();
     if let Some(me) = hot.current.get()
         && me.attention.get() == 0

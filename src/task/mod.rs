@@ -1,0 +1,229 @@
+//! Tasks: greenlets that the hub runs.
+//!
+//! A task is spawned with a plain closure, runs in turn with the others of its thread, and gives way whenever it waits.
+//! It never leaves its thread, so its closure need not be `Send`.
+//!
+//! ```
+//! use std::cell::RefCell;
+//! use std::rc::Rc;
+//!
+//! let log = Rc::new(RefCell::new(Vec::new()));
+//! let tasks = ["A", "B"].map(|name| {
+//!     let log = Rc::clone(&log);
+//!     greenloom::spawn(move || {
+//!         log.borrow_mut().push(format!("1{name}"));
+//!         greenloom::yield_now();
+//!         log.borrow_mut().push(format!("2{name}"));
+//!     })
+//! });
+//! for task in tasks {
+//!     task.join().unwrap();
+//! }
+//! assert_eq!(*log.borrow(), ["1A", "1B", "2A", "2B"]);
+//! ```
+
+mod handle;
+mod interrupt;
+mod record;
+mod remote;
+
+use core::num::NonZeroU64;
+use core::panic::Location;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::handle::{JoinError, JoinHandle, TaskId};
+pub use self::interrupt::{Elapsed, finally, shield, timeout};
+pub use self::record::{LinkId, Outcome};
+pub use self::remote::{HubGone, spawn_on};
+pub use crate::park::yield_now;
+
+use self::handle::{Address, Place};
+use self::record::TaskEnd;
+use crate::clock::deadline_after;
+use crate::greenlet::body;
+use crate::greenlet::control::{ControlRef, flag};
+use crate::greenlet::engine::{self, Birth};
+use crate::greenlet::hot::Hot;
+use crate::hub::sched::{self, Alarm, Hub};
+use crate::stack::StackSize;
+use crate::timers::TimerFlags;
+
+/// Settings of a task before it is spawned.
+///
+/// ```
+/// use greenloom::stack::StackSize;
+/// use greenloom::task::Builder;
+///
+/// let task = Builder::new().name("worker").stack_size(StackSize::K256).spawn(|| 6 * 7)?;
+/// assert_eq!(task.name(), Some("worker"));
+/// assert_eq!(task.join().unwrap(), 42);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder does nothing until `spawn`"]
+pub struct Builder {
+    name: Option<Arc<str>>,
+    size: StackSize,
+    daemon: bool,
+}
+
+impl Builder {
+    /// The default: no name, a stack of 64 KiB, no daemon.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Names the task, for reports, dumps and `Debug`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into().into());
+        self
+    }
+
+    /// The size class of its stack.
+    pub fn stack_size(mut self, size: StackSize) -> Self {
+        self.size = size;
+        self
+    }
+
+    /// Makes it a daemon: [`run_until_idle`](crate::hub::run_until_idle) does not wait for it.
+    pub fn daemon(mut self) -> Self {
+        self.daemon = true;
+        self
+    }
+
+    /// Spawns the task. It runs when the caller gives way.
+    ///
+    /// # Errors
+    /// No stack, or no hub, could be had: the system's limits, or the hub's own
+    /// ([`LimitReached`](crate::hub::LimitReached)). The closure is dropped.
+    #[track_caller]
+    pub fn spawn<T: 'static>(self, f: impl FnOnce() -> T + 'static) -> io::Result<JoinHandle<T>> {
+        let (hot, hub, c) = create(self.size, self.daemon, Location::caller(), f)?;
+        if self.name.is_some() {
+            c.set_name(self.name.clone());
+        }
+        engine::make_runnable(hot, c);
+        Ok(handle_of(hub, c, self.name))
+    }
+
+    /// Spawns the task to start when `d` has passed. Killed before that, it never runs.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn).
+    #[track_caller]
+    pub fn spawn_later<T: 'static>(
+        self,
+        d: Duration,
+        f: impl FnOnce() -> T + 'static,
+    ) -> io::Result<JoinHandle<T>> {
+        let (hot, hub, c) = create(self.size, self.daemon, Location::caller(), f)?;
+        if self.name.is_some() {
+            c.set_name(self.name.clone());
+        }
+        let epoch = hot.serial();
+        c.park_epoch.set(epoch);
+        if let Some(deadline) = deadline_after(d) {
+            let flags = TimerFlags {
+                fine: d < Duration::from_millis(1),
+                daemon: self.daemon,
+            };
+            hub.set_timer(deadline, flags, Alarm::Wake(c, epoch));
+        }
+        Ok(handle_of(hub, c, self.name))
+    }
+}
+
+fn handle_of<T>(hub: &Hub, c: ControlRef, name: Option<Arc<str>>) -> JoinHandle<T> {
+    JoinHandle::new(
+        Address {
+            hub: hub.handle(),
+            place: Place::Known(c.address()),
+            id: c.id.get(),
+        },
+        name,
+    )
+}
+
+#[inline]
+fn create<T, F: FnOnce() -> T>(
+    size: StackSize,
+    daemon: bool,
+    site: &'static Location<'static>,
+    f: F,
+) -> io::Result<(&'static Hot, &'static Hub, ControlRef)>
+where
+    T: 'static,
+    F: 'static,
+{
+    let (hot, hub) = sched::ensure()?;
+    hub.admit(hot, size)?;
+    let flags = if daemon {
+        flag::TASK | flag::DAEMON
+    } else {
+        flag::TASK
+    };
+    // SAFETY: the body borrows nothing; its outcome is fetched by a handle of type `T`, made with it.
+    let c = unsafe { body::create_plain::<F, T, TaskEnd>(hot, Birth { size, site, flags }, f)? };
+    hub.task_began(daemon);
+    Ok((hot, hub, c))
+}
+
+/// Spawns a detachable task with an id given out beforehand, and returns its control block's address.
+fn spawn_with_id<T: 'static>(
+    site: &'static Location<'static>,
+    id: NonZeroU64,
+    f: impl FnOnce() -> T + 'static,
+) -> io::Result<usize> {
+    let (hot, _, c) = create(StackSize::default(), false, site, f)?;
+    c.rename(id);
+    engine::make_runnable(hot, c);
+    Ok(c.address())
+}
+
+/// Spawns a task on this thread's hub. It runs when the caller gives way, after those that are runnable already.
+///
+/// # Blocking
+/// Never switches.
+///
+/// # Panics
+/// If no stack or no hub can be had; [`Builder::spawn`] and [`try_spawn`] return the error.
+#[track_caller]
+#[inline]
+pub fn spawn<T: 'static>(f: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
+    match try_spawn(f) {
+        Ok(handle) => handle,
+        Err(e) => spawn_failed(&e),
+    }
+}
+
+#[cold]
+#[track_caller]
+fn spawn_failed(e: &io::Error) -> ! {
+    panic!("failed to spawn a task: {e}")
+}
+
+/// Like [`spawn`].
+///
+/// # Errors
+/// As [`Builder::spawn`].
+#[track_caller]
+#[inline]
+pub fn try_spawn<T: 'static>(f: impl FnOnce() -> T + 'static) -> io::Result<JoinHandle<T>> {
+    let (hot, hub, c) = create(StackSize::default(), false, Location::caller(), f)?;
+    engine::make_runnable(hot, c);
+    Ok(handle_of(hub, c, None))
+}
+
+/// Spawns a task that starts when `d` has passed. Killed before that, it never runs, and its captures are dropped once.
+///
+/// # Panics
+/// As [`spawn`].
+#[track_caller]
+pub fn spawn_later<T: 'static>(d: Duration, f: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
+    match Builder::new().spawn_later(d, f) {
+        Ok(handle) => handle,
+        Err(e) => spawn_failed(&e),
+    }
+}

@@ -1,0 +1,233 @@
+//! Tasks across threads: joining one from another thread, and spawning onto another thread's hub.
+//!
+//! ```text
+//! joiner (any thread)                       the task's hub
+//! Mailbox WAITING ── Call(watch) ─────────► task dead? now, or when it is:
+//!    parks                                   WAITING → TAKING by CAS, fetch the value, store it
+//!    FILLED  ◄──────── unpark ─────────────  TAKING → FILLED
+//! gives up: WAITING → CANCELLED by CAS: the value stays with the task, the handle is handed back
+//! ```
+//!
+//! A watcher that is dropped uncalled (the hub ended) says `Lost`. `T` crosses threads here: a handle that is on another
+//! thread is `Send`, so its `T` is.
+
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::panic::Location;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::handle::{Address, JoinError, JoinHandle, Place, join_reason, to_result};
+use super::record::{Watcher, with_ext};
+use crate::clock::Instant;
+use crate::greenlet::body;
+use crate::greenlet::control::{ControlRef, State};
+use crate::greenlet::hot::{Hot, hot};
+use crate::hub::HubHandle;
+use crate::hub::sched::Message;
+use crate::park::{End, How, Report, Ticket, Unparker, Waiting, park_until};
+
+const WAITING: u8 = 0;
+const TAKING: u8 = 1;
+const FILLED: u8 = 2;
+const CANCELLED: u8 = 3;
+
+/// The id of who lives in a control block of another thread. The caller is inside that hub's gate.
+pub(super) fn alive(address: usize) -> u64 {
+    // SAFETY: inside the gate the owner's slabs stay mapped (invariant 9: `close` waits), and the field is atomic; the
+    // reference lives for this expression only and nothing else of the control block is touched (invariant 1).
+    unsafe { ControlRef::from_address(address) }.alive()
+}
+
+/// Fetches the outcome of the dead `c`.
+pub(super) fn outcome<T>(hot: &'static Hot, c: ControlRef) -> Result<T, JoinError> {
+    debug_assert_eq!(c.state.get(), State::Dead);
+    // SAFETY: `T` is the type of the handle, which `spawn` made together with the task.
+    to_result(unsafe { body::fetch::<T>(hot, c) })
+}
+
+struct Mailbox<T> {
+    state: AtomicU8,
+    value: Mutex<Option<Result<T, JoinError>>>,
+    unparker: Unparker,
+}
+
+impl<T> Mailbox<T> {
+    fn fill(&self, value: Result<T, JoinError>) {
+        *self.lock() = Some(value);
+        let unparker = self.unparker.clone();
+        self.state.store(FILLED, Ordering::Release);
+        unparker.unpark();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Result<T, JoinError>>> {
+        self.value.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Claims the mailbox for filling; false if the joiner gave up.
+    fn claim(&self) -> bool {
+        self.state
+            .compare_exchange(WAITING, TAKING, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+}
+
+impl<T> Waiting for Arc<Mailbox<T>> {
+    fn granted(&self) -> bool {
+        self.state.load(Ordering::Acquire) == FILLED
+    }
+
+    fn cancel(&self) -> bool {
+        loop {
+            match self.state.compare_exchange(
+                WAITING,
+                CANCELLED,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
+                Ok(_) | Err(CANCELLED) => return true,
+                Err(FILLED) => return false,
+                // The other thread moves the value at this very moment: a few instructions.
+                Err(_) => std::hint::spin_loop(),
+            }
+        }
+    }
+}
+
+/// The owner's end of a mailbox. Dropped unused, it says that the task is lost.
+struct Post<T>(Arc<Mailbox<T>>);
+
+// SAFETY: it carries a `T` from the task's thread to the joiner's. Posts are made by handles that are used off the task's
+// thread; such a handle was sent there, so it is `Send`, and therefore `T` is (`JoinHandle` holds a `PhantomData<Mutex<T>>`).
+unsafe impl<T> Send for Post<T> {}
+
+impl<T> Post<T> {
+    /// Runs in the task's hub when the task is dead. If the joiner gave up, the outcome stays there for its handle.
+    fn deliver(self, c: ControlRef) {
+        if self.0.claim() {
+            self.0.fill(outcome::<T>(hot(), c));
+        }
+    }
+}
+
+impl<T> Drop for Post<T> {
+    fn drop(&mut self) {
+        if self.0.claim() {
+            self.0.fill(Err(JoinError::Lost));
+        }
+    }
+}
+
+/// Joins a task of another thread.
+pub(super) fn join<T: 'static>(
+    handle: JoinHandle<T>,
+    deadline: Option<Instant>,
+    report: Report,
+) -> Result<Result<T, JoinError>, (End, JoinHandle<T>)> {
+    let ticket = match Ticket::new() {
+        Ok(t) => t,
+        Err(e) => return Ok(Err(JoinError::CannotWait(e))),
+    };
+    let mailbox = Arc::new(Mailbox {
+        state: AtomicU8::new(WAITING),
+        value: Mutex::new(None),
+        unparker: ticket.unparker(),
+    });
+    let post = Post(Arc::clone(&mailbox));
+    handle.address.call(move |_, _, c| {
+        if c.state.get() == State::Dead {
+            post.deliver(c);
+        } else {
+            let watch: Watcher = Box::new(move |c| {
+                if let Some(c) = c {
+                    post.deliver(c);
+                }
+            });
+            with_ext(c, |e| e.watchers.push(watch));
+        }
+    });
+    let how = How {
+        reasons: &[join_reason(handle.address.id)],
+        deadline,
+        report,
+    };
+    match park_until(ticket, &how, &mailbox) {
+        End::Granted => {
+            let value = mailbox.lock().take();
+            handle.used_up();
+            Ok(value.unwrap_or(Err(JoinError::Lost)))
+        }
+        end => Err((end, handle)),
+    }
+}
+
+/// The hub has ended, or refused the task; the closure was not run.
+pub struct HubGone<F>(pub(super) F);
+
+impl<F> HubGone<F> {
+    /// The closure.
+    pub fn into_inner(self) -> F {
+        self.0
+    }
+}
+
+impl<F> core::fmt::Debug for HubGone<F> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("HubGone(..)")
+    }
+}
+
+impl<F> core::fmt::Display for HubGone<F> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("the hub has ended")
+    }
+}
+
+impl<F> std::error::Error for HubGone<F> {}
+
+/// Spawns `f` as a task of another thread's hub (or of this one's).
+///
+/// The task starts when that thread's hub has its next turn; it lives and dies there. If that hub cannot make it (no stack,
+/// a limit), the closure is dropped there and the join says [`JoinError::Lost`].
+///
+/// # Errors
+/// The hub has ended: the closure comes back.
+#[track_caller]
+pub fn spawn_on<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
+    hub: &HubHandle,
+    f: F,
+) -> Result<JoinHandle<T>, HubGone<F>> {
+    let site = Location::caller();
+    let born = Arc::new(AtomicUsize::new(0));
+    let id = hot().unique_id();
+    // The closure is kept apart from the message, so that it can be handed back.
+    let body = Arc::new(Mutex::new(Some(f)));
+    let message = {
+        let (born, body) = (Arc::clone(&born), Arc::clone(&body));
+        move || {
+            let Some(f) = body.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+                return;
+            };
+            let address = match super::spawn_with_id(site, id, f) {
+                Ok(address) => address,
+                Err(_) => Place::FAILED,
+            };
+            born.store(address, Ordering::Release);
+        }
+    };
+    let handle = JoinHandle::new(
+        Address {
+            hub: hub.reference(),
+            place: Place::Born(born),
+            id: id.get(),
+        },
+        None,
+    );
+    if hub.send(Message::Call(Box::new(message))).is_err() {
+        core::mem::forget(handle);
+        let f = body.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(f) = f {
+            return Err(HubGone(f));
+        }
+        unreachable!("a closure that was not sent is gone");
+    }
+    Ok(handle)
+}
