@@ -102,6 +102,8 @@ pub(crate) mod attention {
     pub(crate) const TRACE: u32 = 1 << 5;
     /// There are `timeout` scopes to look at.
     pub(crate) const DEADLINE: u32 = 1 << 6;
+    /// The hub itself, or the greenlet that forked in the child: only the slow paths are right.
+    pub(crate) const UNUSUAL: u32 = 1 << 8;
     /// The hub found that main's wait can never end.
     pub(crate) const DEADLOCK: u32 = 1 << 7;
 }

@@ -214,6 +214,8 @@ fn begin_thread(hot: &'static Hot) -> ControlRef {
     hot.root.depth.set(0);
     hot.hub.begin(None, 0, Location::caller());
     hot.hub.depth.set(0);
+    // What must not be done in a callback of the hub is found on the slow paths.
+    hot.hub.attend(attention::UNUSUAL);
     hot.current.set(Some(hot.root()));
     hot.queue.reserve(16);
     hot.queue.set_budget(u32::MAX);
@@ -357,14 +359,14 @@ pub(super) unsafe fn switch<In, T>(
         || me.attention.get() != 0
         || panicking()
     {
-        // SAFETY: taken once; the slow path gives it back if the switch may go on.
-        match slow_switch(hot, me, inbox, to, to_inbox, unsafe {
-            ManuallyDrop::take(&mut value)
-        }) {
-            Slow::Go(v) => value = ManuallyDrop::new(v),
-            // SAFETY: the two inboxes are one and the same, so `T` is `In`.
-            Slow::ToSelf(v) => return Ok(unsafe { cast(v) }),
-            Slow::Refused(e) => return Err(e),
+        let unsent = Unsent(&mut value);
+        let slow = slow_switch(hot, me, inbox, to, to_inbox);
+        core::mem::forget(unsent);
+        match slow {
+            Ok(Slow::Go) => {}
+            // SAFETY: the two inboxes are one and the same, so `T` is `In`; the value is moved out once.
+            Ok(Slow::ToSelf) => return Ok(unsafe { (&raw const value).cast::<In>().read() }),
+            Err(why) => return Err(why.with(ManuallyDrop::into_inner(value))),
         }
     }
     hot.message.set((&raw mut value).cast());
@@ -381,48 +383,49 @@ pub(super) unsafe fn switch<In, T>(
     Ok(unsafe { hot.message.get().cast::<In>().read() })
 }
 
-enum Slow<T> {
-    Go(T),
-    ToSelf(T),
-    Refused(SwitchError<T>),
+/// Drops a value that was not sent because the slow path unwinds.
+struct Unsent<'a, T>(&'a mut ManuallyDrop<T>);
+
+impl<T> Drop for Unsent<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: dropped only by an unwinding out of `slow_switch`, after which nobody else looks at the value.
+        unsafe { ManuallyDrop::drop(self.0) };
+    }
 }
 
-/// # Safety
-/// `A` and `B` are the same type.
-unsafe fn cast<A, B>(a: A) -> B {
-    let a = ManuallyDrop::new(a);
-    // SAFETY: the caller's promise; `a` is not used again.
-    unsafe { (&raw const a).cast::<B>().read() }
+enum Slow {
+    Go,
+    ToSelf,
 }
 
 #[cold]
 #[inline(never)]
-fn slow_switch<T>(
+fn slow_switch(
     hot: &'static Hot,
     me: ControlRef,
     inbox: u64,
     to: ControlRef,
     to_inbox: u64,
-    value: T,
-) -> Slow<T> {
-    if let Err(why) = may_wait(hot, me, inbox) {
-        return Slow::Refused(why.with(value));
-    }
+) -> Result<Slow, Refusal> {
+    may_wait(hot, me, inbox)?;
     if to == me && to_inbox == inbox {
-        return Slow::ToSelf(value);
+        return Ok(Slow::ToSelf);
     }
     if to.waiting.get() == to_inbox {
-        return Slow::Go(value);
+        return Ok(Slow::Go);
     }
-    Slow::Refused(match family::inbox_state(to, to_inbox) {
-        family::InboxState::Gone => SwitchError::Dead(value),
-        family::InboxState::Unbound => SwitchError::Unbound(value),
-        family::InboxState::Open => SwitchError::NotWaiting(value),
+    Err(match family::inbox_state(to, to_inbox) {
+        family::InboxState::Gone => Refusal::Dead,
+        family::InboxState::Unbound => Refusal::Unbound,
+        family::InboxState::Open => Refusal::NotWaiting,
     })
 }
 
 /// Why a wait may not begin.
 pub(super) enum Refusal {
+    Dead,
+    Unbound,
+    NotWaiting,
     NotCurrent,
     Unwinding,
     Pending,
@@ -431,6 +434,9 @@ pub(super) enum Refusal {
 impl Refusal {
     fn with<T>(self, value: T) -> SwitchError<T> {
         match self {
+            Refusal::Dead => SwitchError::Dead(value),
+            Refusal::Unbound => SwitchError::Unbound(value),
+            Refusal::NotWaiting => SwitchError::NotWaiting(value),
             Refusal::NotCurrent => SwitchError::NotCurrent(value),
             Refusal::Unwinding => SwitchError::Unwinding(value),
             Refusal::Pending => SwitchError::Pending(value),

@@ -12,7 +12,7 @@ use std::io;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use super::sched::{self, Limits};
-use crate::greenlet::control::ControlRef;
+use crate::greenlet::control::{ControlRef, attention};
 use crate::greenlet::hot::{Hot, Phase, hot};
 
 /// Exit status of a child whose control reached its parent's hub (`EX_SOFTWARE`).
@@ -23,6 +23,9 @@ extern "C" fn in_child() {
     if hot.phase.get() == Phase::Active && sched::get(hot).is_some() {
         hot.phase.set(Phase::Forked);
         hot.forked_in.set(hot.current.get());
+        if let Some(me) = hot.current.get() {
+            me.attend(attention::UNUSUAL);
+        }
         // The next pick comes to the hub's turn, which ends the child.
         hot.queue.set_budget(0);
     }
@@ -84,6 +87,9 @@ pub fn reinit() -> io::Result<()> {
         }
         None => Limits::default(),
     };
+    if let Some(me) = hot.current.get().filter(|me| *me != hot.hub()) {
+        me.ignore(attention::UNUSUAL);
+    }
     hot.queue.clear();
     hot.hub_data.set(std::ptr::null());
     hot.phase.set(Phase::Active);

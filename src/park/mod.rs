@@ -399,8 +399,6 @@ pub fn yield_now() {
     if let Some(me) = hot.current.get()
         && me.attention.get() == 0
         && !std::thread::panicking()
-        && hot.phase.get() == Phase::Active
-        && me != hot.hub()
     {
         me.state.set(State::Runnable);
         hot.queue.push(me);
