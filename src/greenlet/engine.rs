@@ -65,29 +65,33 @@ fn suspend(me: ControlRef) {
     unsafe { (*me.yielder.get()).suspend(()) }
 }
 
+/// The deepest place in the chain: from here a greenlet suspends.
+const MAX_DEPTH: u8 = 2;
+
 /// Control goes from `me`, whose state the caller has set, to `to`; returns when `Hot::current` is `me` again.
 ///
-/// `Hot::current` is `to` already. `to` may be the hub.
+/// `Hot::current` is `to` already. `to` is not the hub, and not `me`.
 #[inline(always)]
 fn transfer(hot: &'static Hot, me: ControlRef, to: ControlRef) {
-    let depth = me.depth.get();
-    if depth == 0 || (depth == 1 && !to.is_native()) {
+    // A native stack is below everybody on the chain.
+    if me.depth.get() != MAX_DEPTH && !to.is_native() {
         let mut to = to;
         loop {
-            if to.is_native() {
-                // Only the root's own frame gets here with a native target: the hub (itself would have returned).
-                to = next_from_hub(hot);
-                if to == me {
-                    return;
-                }
-            }
-            resume(to, depth + 1);
+            resume(to, me.depth.get() + 1);
             to = current(hot);
             if to == me {
                 return;
             }
-            if depth != 0 && to.is_native() {
-                break;
+            // Control came back for somebody else: forward it.
+            if to.is_native() {
+                if !me.is_native() {
+                    break;
+                }
+                // The root is the trampoline; what it forwards to is the hub.
+                to = next_from_hub(hot);
+                if to == me {
+                    return;
+                }
             }
         }
     }
@@ -209,11 +213,7 @@ fn begin_thread(hot: &'static Hot) -> ControlRef {
     );
     hot.phase.set(Phase::Active);
     hot.next.set(next_without_hub);
-    hot.root
-        .begin(None, hot.unique_id().get(), Location::caller());
-    hot.root.depth.set(0);
-    hot.hub.begin(None, 0, Location::caller());
-    hot.hub.depth.set(0);
+    hot.root.begin_native(hot.unique_id().get());
     // What must not be done in a callback of the hub is found on the slow paths.
     hot.hub.attend(attention::UNUSUAL);
     hot.current.set(Some(hot.root()));
@@ -245,7 +245,7 @@ fn next_without_hub(hot: &'static Hot) -> ControlRef {
 pub(crate) struct Birth {
     pub(crate) size: StackSize,
     pub(crate) site: &'static Location<'static>,
-    pub(crate) flags: u8,
+    pub(crate) flags: u16,
 }
 
 /// Makes a greenlet that never ran, state New, with an area below its control block for what `layout` says.
@@ -271,8 +271,7 @@ pub(super) unsafe fn create(
     let c = unsafe { ControlRef::in_slot(slot) };
     let id = hot.unique_id();
     slot.open(id, birth.site);
-    c.begin(Some(slot), id.get(), birth.site);
-    c.flags.set(birth.flags);
+    c.begin(slot, id, birth.flags);
     c.attention.set(hot.root.attention.get() & attention::TRACE);
     c.state.set(State::New);
     c.table.set(Some(table));
@@ -315,8 +314,9 @@ fn entry(c: ControlRef, yielder: &Yielder<(), ()>) {
 #[inline]
 pub(crate) fn release(hot: &'static Hot, c: ControlRef) {
     debug_assert_eq!(c.state.get(), State::Dead);
+    let slot = c.slot();
     c.reset();
-    if let Some(slot) = c.slot() {
+    if let Some(slot) = slot {
         // SAFETY: invariant 10: the greenlet is dead. Its own last steps may still run on the stack, but nothing is
         // allocated before they are over: `finish` is the last that runs there.
         hot.with_arena(|a| unsafe { a.free(slot) });
@@ -624,7 +624,9 @@ pub(super) unsafe fn throw<In>(
 /// [`transfer`], counting `me` among the unwinding if it is.
 #[inline(never)]
 fn transfer_counted(hot: &'static Hot, me: ControlRef, to: ControlRef) {
-    if panicking() {
+    if to == hot.hub() {
+        to_hub_counted(hot, me);
+    } else if panicking() {
         counted(hot, me, || transfer(hot, me, to));
     } else {
         me.set_flag(flag::CALM);
@@ -679,6 +681,7 @@ pub(super) fn kill(hot: &'static Hot, me: ControlRef, victim: ControlRef) -> Res
     victim.attend(attention::KILL);
     me.next_killer.set(victim.killer.get());
     victim.killer.set(Some(me));
+    victim.set_flag(flag::COLD);
     me.waiting.set(INBOX_KILLING);
     let held_back = victim.shield.get() > 0 || victim.waiting.get() == INBOX_KILLING;
     if victim.is_suspended() && !held_back {
@@ -750,7 +753,7 @@ pub(crate) fn unpark(hot: &'static Hot, c: ControlRef, epoch: u64) -> bool {
 #[inline]
 pub(crate) fn retire(hot: &'static Hot, c: ControlRef) {
     c.end();
-    if c.killer.get().is_some() {
+    if c.has(flag::COLD) {
         family::release_killers(hot, c.killer.take());
     }
 }

@@ -106,6 +106,7 @@ impl<'s, T: 's> Generator<'s, T> {
         match unsafe { body::create_plain::<_, (), EndsAtCaller>(hot, birth, body) } {
             Ok(c) => {
                 c.waiting.set(INBOX_YIELD);
+                c.set_flag(flag::COLD);
                 Self {
                     control: c,
                     id: c.id.get(),

@@ -26,7 +26,7 @@ pub(crate) struct KillPayload;
 pub(crate) struct DeadlinePayload(pub(crate) u64);
 
 /// Deliveries of one kill after which a body that swallows them is reported.
-pub(crate) const MAX_SWALLOWED: u32 = 100;
+pub(crate) const MAX_SWALLOWED: u8 = 100;
 
 /// One `timeout` scope; lives in its frame.
 #[derive(Debug)]
@@ -134,7 +134,7 @@ pub(crate) fn due(c: &ControlRef) -> Option<Interrupt<'_>> {
 pub(crate) fn raise(me: ControlRef, interrupt: &Interrupt<'_>) -> ! {
     match interrupt {
         Interrupt::Kill => {
-            let n = me.kills.get() + 1;
+            let n = me.kills.get().saturating_add(1);
             me.kills.set(n);
             if n == MAX_SWALLOWED {
                 report::swallowed_kills(me);

@@ -143,7 +143,7 @@ pub(crate) fn unobserved(c: ControlRef, payload: Payload) {
     let panic = UnobservedPanic {
         id: c.id.get(),
         name: c.name(),
-        site: c.site.get(),
+        site: c.site(),
         payload: &*payload,
     };
     match policy {
@@ -168,7 +168,7 @@ pub(crate) fn unobserved(c: ControlRef, payload: Payload) {
 pub(crate) fn swallowed_kills(c: ControlRef) {
     let name = c.name();
     let who = Who(c.id.get(), name.as_deref());
-    let site: &dyn core::fmt::Display = match c.site.get() {
+    let site: &dyn core::fmt::Display = match c.site() {
         Some(site) => site,
         None => &"an unknown place",
     };
@@ -188,7 +188,7 @@ pub(crate) fn swallowed_kills(c: ControlRef) {
 pub(crate) fn abort_unfinished(c: ControlRef) -> ! {
     let name = c.name();
     let who = Who(c.id.get(), name.as_deref());
-    match c.site.get() {
+    match c.site() {
         Some(site) => line(format_args!(
             "a scope ended with greenlet {who} started and unfinished (spawned at {site}); it cannot be unwound under panic=abort: aborting"
         )),

@@ -239,6 +239,7 @@ impl<'s, 'env> Scope<'s, 'env> {
     }
 
     fn adopt<In>(&self, c: ControlRef, (parent, inbox): (ControlRef, u64)) -> Greenlet<In> {
+        c.set_flag(flag::COLD);
         c.parent.set(Some(parent));
         c.parent_inbox.set(inbox);
         family::join_scope(&self.core, c);

@@ -7,7 +7,7 @@
 
 use core::fmt::Write as _;
 
-use super::frame::{Reason, with_wait};
+use super::frame::with_wait;
 use crate::greenlet::control::{ControlRef, State};
 use crate::greenlet::engine;
 use crate::greenlet::error::Deadlock;
@@ -110,7 +110,7 @@ pub(crate) fn describe(c: ControlRef, text: &mut String) {
     if told.is_none() && c.is_suspended() {
         text.push_str(" waits for a switch");
     }
-    if let Some(site) = c.site.get().filter(|_| !c.is_native()) {
+    if let Some(site) = c.site() {
         let _ = write!(text, " (spawned at {site})");
     }
 }
@@ -130,7 +130,7 @@ pub(super) fn only_thread() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::frame::Reason;
 
     #[test]
     fn a_reason_names_kind_and_object() {

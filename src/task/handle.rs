@@ -165,6 +165,7 @@ pub(super) enum Seen {
 }
 
 impl Address {
+    #[inline]
     pub(super) fn look(&self) -> Seen {
         let hot = hot();
         match sched::get(hot) {
