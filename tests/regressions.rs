@@ -2,12 +2,15 @@
 
 mod util;
 
+use std::cell::Cell;
+use std::panic::catch_unwind;
+use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
 
-use greenloom::task::Builder;
-use greenloom::{hub, sleep, spawn, yield_now};
+use greenloom::task::{Builder, JoinError};
+use greenloom::{hub, sleep, spawn, timeout, yield_now};
 use util::Drops;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -78,4 +81,88 @@ fn shutdown_ends_what_destructors_spawn() {
     });
     assert_eq!(done.left, 0);
     assert_eq!((drops.dropped(), drops.alive()), (3, 0));
+}
+
+/// A sleep whose time had passed before it began returned at once: it neither let others run nor was killed.
+#[test]
+fn the_shortest_sleep_gives_way_and_can_be_killed() {
+    let killed = in_time(|| {
+        let sleeper = spawn(|| {
+            loop {
+                sleep(Duration::from_nanos(1));
+            }
+        });
+        let other = spawn(|| 7);
+        assert_eq!(other.join().unwrap(), 7);
+        sleeper.kill();
+        matches!(sleeper.join(), Err(JoinError::Killed))
+    });
+    assert!(killed);
+}
+
+/// A deadline was delivered again and again to a body that swallowed it, and nobody else ever ran.
+#[test]
+fn a_body_that_swallows_its_deadline_gives_way_to_others() {
+    in_time(|| {
+        let done = Rc::new(Cell::new(false));
+        let swallower = {
+            let done = Rc::clone(&done);
+            spawn(move || {
+                timeout(Duration::ZERO, || {
+                    while !done.get() {
+                        let _ = catch_unwind(|| sleep(HOUR));
+                    }
+                })
+                .is_err()
+            })
+        };
+        let other = spawn(move || {
+            yield_now();
+            done.set(true);
+        });
+        other.join().unwrap();
+        assert!(swallower.join().unwrap());
+    });
+}
+
+/// What a remote `try_join` asked for was thrown away before the other hub could answer, each time.
+#[test]
+fn polling_a_task_of_another_thread_gets_its_value() {
+    let (tx, rx) = mpsc::channel();
+    let (done_tx, done_rx) = mpsc::channel::<()>();
+    let owner = std::thread::spawn(move || {
+        tx.send(spawn(|| String::from("value"))).unwrap();
+        while done_rx.try_recv().is_err() {
+            sleep(Duration::from_millis(1));
+        }
+    });
+    let value = in_time(move || {
+        let mut handle = rx.recv().unwrap();
+        loop {
+            match handle.try_join() {
+                Ok(result) => break result.unwrap(),
+                Err(back) => handle = back,
+            }
+        }
+    });
+    assert_eq!(value, "value");
+    done_tx.send(()).unwrap();
+    owner.join().unwrap();
+}
+
+/// Asking with a deadline left something behind with the task each time.
+#[test]
+fn remote_joins_that_gave_up_leave_nothing_with_the_task() {
+    let (tx, rx) = mpsc::channel();
+    let owner = std::thread::spawn(move || {
+        tx.send(spawn(|| sleep(HOUR))).unwrap();
+        hub::run_until_idle(None);
+    });
+    let mut handle = rx.recv().unwrap();
+    for _ in 0..1000 {
+        handle = handle.join_timeout(Duration::from_nanos(1)).unwrap_err();
+    }
+    handle.kill();
+    assert!(matches!(handle.join(), Err(JoinError::Killed)));
+    owner.join().unwrap();
 }
