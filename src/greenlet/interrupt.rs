@@ -25,6 +25,11 @@ pub(crate) struct KillPayload;
 #[derive(Debug)]
 pub(crate) struct DeadlinePayload(pub(crate) u64);
 
+/// Whether a payload is one of the two: no panic of anybody's.
+pub(super) fn is_interrupt(payload: &(dyn core::any::Any + Send)) -> bool {
+    payload.is::<KillPayload>() || payload.is::<DeadlinePayload>()
+}
+
 /// Deliveries of one kill after which a body that swallows them is reported.
 pub(crate) const MAX_SWALLOWED: u32 = 100;
 
