@@ -446,6 +446,9 @@ impl Control {
         self.id.set(0);
         self.parent.set(None);
         self.own_inbox.set(0);
+        self.waits_for.set(None);
+        // The next one here may be of no scope at all.
+        self.scope.set(ptr::null());
         self.shield.set(0);
         self.kills.set(0);
         self.park_epoch.set(0);
