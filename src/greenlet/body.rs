@@ -103,7 +103,7 @@ impl<F: FnOnce() -> Out, Out> Plain<F, Out> {
             run: run_plain::<F, Out>,
             drop_body: drop_as::<F>,
             drop_value: drop_as::<Out>,
-            value_needs_drop: core::mem::needs_drop::<Out>(),
+            value_needs_drop: core::mem::needs_drop::<Out>() || boxed::<Out>(),
             inbox_type: TypeId::of::<NoInbox>,
             finish,
         }
@@ -130,9 +130,9 @@ where
         run: run_switching::<F, In, Out>,
         drop_body: drop_as::<F>,
         drop_value: drop_as::<Out>,
-        value_needs_drop: core::mem::needs_drop::<Out>(),
+        value_needs_drop: core::mem::needs_drop::<Out>() || boxed::<Out>(),
         inbox_type: typeid::of::<In>,
-        finish: engine::finish,
+        finish: ending::finish,
     };
 }
 
