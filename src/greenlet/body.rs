@@ -18,6 +18,7 @@ use std::io;
 
 use super::control::{BodyTable, ControlRef, Ending, Payload};
 use super::current::Current;
+use super::ending;
 use super::engine::{self, Birth};
 use super::error::SwitchError;
 use super::hot::{Hot, hot};
@@ -143,7 +144,7 @@ const UNBOUND: &BodyTable = &BodyTable {
     drop_value: |_| {},
     value_needs_drop: false,
     inbox_type: TypeId::of::<NoInbox>,
-    finish: engine::finish,
+    finish: ending::finish,
 };
 
 /// # Safety

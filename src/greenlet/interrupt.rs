@@ -137,6 +137,7 @@ pub(crate) fn due(c: &ControlRef) -> Option<Interrupt<'_>> {
 
 /// Unwinds the running greenlet, counting the delivery.
 pub(crate) fn raise(me: ControlRef, interrupt: &Interrupt<'_>) -> ! {
+    me.attend(attention::UNWINDS);
     match interrupt {
         Interrupt::Kill => {
             let n = me.kills.get() + 1;

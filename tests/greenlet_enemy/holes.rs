@@ -115,32 +115,35 @@ fn a_scope_outlasts_the_destructor_of_a_result_that_nobody_takes() {
 
 #[test]
 fn a_generator_in_a_reused_slot_belongs_to_no_scope() {
-    alone("holes::a_generator_in_a_reused_slot_belongs_to_no_scope", || {
-        let generator = RefCell::new(None);
-        scope(|s, me: &Current<()>| {
-            // The slot of this one, and its memory of a scope that is gone, is what the generator gets.
-            deep_scope();
-            let inner = Rc::new(Cell::new(None));
-            let (root, inner2) = (me.handle(), inner.clone());
-            generator.replace(Some(Generator::<u32>::new(move |_| {
-                scope(|_, mine: &Current<()>| {
-                    inner2.set(Some(mine.handle()));
-                    mine.switch(&root, ()).unwrap();
+    alone(
+        "holes::a_generator_in_a_reused_slot_belongs_to_no_scope",
+        || {
+            let generator = RefCell::new(None);
+            scope(|s, me: &Current<()>| {
+                // The slot of this one, and its memory of a scope that is gone, is what the generator gets.
+                deep_scope();
+                let inner = Rc::new(Cell::new(None));
+                let (root, inner2) = (me.handle(), inner.clone());
+                generator.replace(Some(Generator::<u32>::new(move |_| {
+                    scope(|_, mine: &Current<()>| {
+                        inner2.set(Some(mine.handle()));
+                        mine.switch(&root, ()).unwrap();
+                    });
+                })));
+                clobber();
+                let asking = s.spawn(me, |_: &Current<(), ()>, ()| {
+                    generator.borrow_mut().as_mut().unwrap().next();
                 });
-            })));
-            clobber();
-            let asking = s.spawn(me, |_: &Current<(), ()>, ()| {
-                generator.borrow_mut().as_mut().unwrap().next();
+                me.switch(&asking, ()).unwrap();
+                me.kill(&asking).unwrap();
+                clobber();
+                // The body ends with nobody asking and nobody who opened a scope for it: control has nowhere to go.
+                let end = me.switch(&inner.get().unwrap(), ());
+                assert!(matches!(end, Err(SwitchError::Deadlock(_))), "{end:?}");
+                assert_eq!(generator.borrow_mut().as_mut().unwrap().next(), None);
             });
-            me.switch(&asking, ()).unwrap();
-            me.kill(&asking).unwrap();
-            clobber();
-            // The body ends with nobody asking and nobody who opened a scope for it: control has nowhere to go.
-            let end = me.switch(&inner.get().unwrap(), ());
-            assert!(matches!(end, Err(SwitchError::Deadlock(_))), "{end:?}");
-            assert_eq!(generator.borrow_mut().as_mut().unwrap().next(), None);
-        });
-    });
+        },
+    );
 }
 
 #[inline(never)]
@@ -218,42 +221,49 @@ fn looking_for_a_circle_of_parents_ends_although_a_generators_caller_is_its_desc
 
 #[test]
 fn a_trace_function_that_switches_disturbs_no_value_in_flight() {
-    alone("holes::a_trace_function_that_switches_disturbs_no_value_in_flight", || {
-        let drops = Drops::new();
-        let calls = Rc::new(Cell::new(0));
-        let (calls2, inside) = (calls.clone(), Cell::new(false));
-        let old = set_trace(Some(Rc::new(move |_, _, _| {
-            if !inside.replace(true) {
-                calls2.set(calls2.get() + 1);
-                assert_eq!(Generator::new(|y| y.yield_(5)).sum::<i32>(), 5);
-                inside.set(false);
-            }
-        })));
-        assert!(old.is_none());
-        scope(|s, me: &Current<(String, Counted)>| {
-            type Message = (String, Counted);
-            let echo = s.spawn(me, |me: &Current<Message, Message>, mut m: Message| {
-                for _ in 0..3 {
-                    m.0.push('!');
-                    m = me.switch(&me.parent().unwrap(), m).unwrap();
+    alone(
+        "holes::a_trace_function_that_switches_disturbs_no_value_in_flight",
+        || {
+            let drops = Drops::new();
+            let calls = Rc::new(Cell::new(0));
+            let (calls2, inside) = (calls.clone(), Cell::new(false));
+            let old = set_trace(Some(Rc::new(move |_, _, _| {
+                if !inside.replace(true) {
+                    calls2.set(calls2.get() + 1);
+                    assert_eq!(Generator::new(|y| y.yield_(5)).sum::<i32>(), 5);
+                    inside.set(false);
                 }
-                m
+            })));
+            assert!(old.is_none());
+            scope(|s, me: &Current<(String, Counted)>| {
+                type Message = (String, Counted);
+                let echo = s.spawn(me, |me: &Current<Message, Message>, mut m: Message| {
+                    for _ in 0..3 {
+                        m.0.push('!');
+                        m = me.switch(&me.parent().unwrap(), m).unwrap();
+                    }
+                    m
+                });
+                let mut m = ("text".to_owned(), drops.guard());
+                for _ in 0..4 {
+                    m = me.switch(&echo, m).unwrap();
+                }
+                assert_eq!(m.0, "text!!!");
+                let thrower = s.spawn(me, |_: &Current<(), Message>, ()| {
+                    resume_unwind(Box::new("up"))
+                });
+                let up = catch_unwind(AssertUnwindSafe(|| me.switch(&thrower, ()))).unwrap_err();
+                assert_eq!(up.downcast_ref(), Some(&"up"));
             });
-            let mut m = ("text".to_owned(), drops.guard());
-            for _ in 0..4 {
-                m = me.switch(&echo, m).unwrap();
-            }
-            assert_eq!(m.0, "text!!!");
-            let thrower = s.spawn(me, |_: &Current<(), Message>, ()| {
-                resume_unwind(Box::new("up"))
-            });
-            let up = catch_unwind(AssertUnwindSafe(|| me.switch(&thrower, ()))).unwrap_err();
-            assert_eq!(up.downcast_ref(), Some(&"up"));
-        });
-        set_trace(None);
-        assert!(calls.get() >= 8, "the trace function ran {} times", calls.get());
-        assert_eq!((drops.dropped(), drops.alive()), (1, 0));
-    });
+            set_trace(None);
+            assert!(
+                calls.get() >= 8,
+                "the trace function ran {} times",
+                calls.get()
+            );
+            assert_eq!((drops.dropped(), drops.alive()), (1, 0));
+        },
+    );
 }
 
 #[test]
@@ -280,48 +290,60 @@ fn a_value_in_flight_survives_no_panic_of_the_trace_function_but_is_dropped_once
 
 #[test]
 fn outcomes_pending_for_a_greenlet_that_dies_are_dropped_with_it() {
-    alone("holes::outcomes_pending_for_a_greenlet_that_dies_are_dropped_with_it", || {
-        let drops = Drops::new();
-        let round = || {
-            scope(|s, me: &Current<()>| {
-                let root = me.handle();
-                let parent = s.spawn(me, move |_: &Current<Counted, ()>, _: Counted| {
-                    // Waits at another inbox than the one its children answer to.
-                    scope(|_, inner: &Current<()>| drop(inner.switch(&root, ())));
+    alone(
+        "holes::outcomes_pending_for_a_greenlet_that_dies_are_dropped_with_it",
+        || {
+            let drops = Drops::new();
+            let round = || {
+                scope(|s, me: &Current<()>| {
+                    let root = me.handle();
+                    let parent = s.spawn(me, move |_: &Current<Counted, ()>, _: Counted| {
+                        // Waits at another inbox than the one its children answer to.
+                        scope(|_, inner: &Current<()>| drop(inner.switch(&root, ())));
+                    });
+                    me.switch(&parent, drops.guard()).unwrap();
+                    for _ in 0..3 {
+                        let child = s.spawn(&parent, |_: &Current<(), Counted>, ()| drops.guard());
+                        assert!(matches!(
+                            me.switch(&child, ()),
+                            Err(SwitchError::Deadlock(_))
+                        ));
+                    }
                 });
-                me.switch(&parent, drops.guard()).unwrap();
-                for _ in 0..3 {
-                    let child = s.spawn(&parent, |_: &Current<(), Counted>, ()| drops.guard());
-                    assert!(matches!(me.switch(&child, ()), Err(SwitchError::Deadlock(_))));
-                }
-            });
-            assert_eq!(drops.alive(), 0);
-        };
-        round();
-        let before = crate::util::mapped_kib();
-        for _ in 0..10_000 {
+                assert_eq!(drops.alive(), 0);
+            };
             round();
-        }
-        let grown = crate::util::mapped_kib() - before;
-        assert!(cfg!(feature = "sanitizer") || grown < 64 << 10, "{grown} KiB");
-    });
+            let before = crate::util::mapped_kib();
+            for _ in 0..10_000 {
+                round();
+            }
+            let grown = crate::util::mapped_kib() - before;
+            assert!(
+                cfg!(feature = "sanitizer") || grown < 64 << 10,
+                "{grown} KiB"
+            );
+        },
+    );
 }
 
 #[test]
 fn a_generator_that_owns_itself_ends_before_it_started() {
-    alone("holes::a_generator_that_owns_itself_ends_before_it_started", || {
-        let drops = Drops::new();
-        scope(|s, _: &Current<()>| {
-            let own: Rc<RefCell<Option<Generator<'_, u32>>>> = Rc::default();
-            let (captured, counted) = (own.clone(), drops.guard());
-            let generator = s.generator(move |y: &Yield<u32>| {
-                drop((captured, counted));
-                y.yield_(1);
+    alone(
+        "holes::a_generator_that_owns_itself_ends_before_it_started",
+        || {
+            let drops = Drops::new();
+            scope(|s, _: &Current<()>| {
+                let own: Rc<RefCell<Option<Generator<'_, u32>>>> = Rc::default();
+                let (captured, counted) = (own.clone(), drops.guard());
+                let generator = s.generator(move |y: &Yield<u32>| {
+                    drop((captured, counted));
+                    y.yield_(1);
+                });
+                *own.borrow_mut() = Some(generator);
             });
-            *own.borrow_mut() = Some(generator);
-        });
-        assert_eq!((drops.dropped(), drops.alive()), (1, 0));
-    });
+            assert_eq!((drops.dropped(), drops.alive()), (1, 0));
+        },
+    );
 }
 
 #[test]
@@ -333,14 +355,19 @@ fn a_capture_may_kill_its_own_unstarted_greenlet_when_dropped() {
     }
     impl Drop for KillsItself<'_> {
         fn drop(&mut self) {
-            self.result.set(Some(self.me.kill(&self.handle.get().unwrap())));
+            self.result
+                .set(Some(self.me.kill(&self.handle.get().unwrap())));
         }
     }
     let result = Cell::new(None);
     scope(|_, me: &Current<()>| {
         scope(|s, inner: &Current<()>| {
             let handle = Rc::new(Cell::new(None));
-            let capture = KillsItself { me, handle: handle.clone(), result: &result };
+            let capture = KillsItself {
+                me,
+                handle: handle.clone(),
+                result: &result,
+            };
             let g = s.spawn(inner, move |_: &Current<(), ()>, ()| drop(capture));
             handle.set(Some(g));
             inner.kill(&g).unwrap();
@@ -352,135 +379,149 @@ fn a_capture_may_kill_its_own_unstarted_greenlet_when_dropped() {
 
 #[test]
 fn a_scope_waits_for_captures_that_a_stranger_is_dropping() {
-    alone("holes::a_scope_waits_for_captures_that_a_stranger_is_dropping", || {
-        let drops = Drops::new();
-        let victim: Cell<Option<Greenlet<()>>> = Cell::new(None);
-        scope(|outer, me: &Current<()>| {
-            let stranger = outer.spawn(me, |me: &Current<(), ()>, ()| {
-                me.kill(&victim.get().unwrap()).unwrap();
+    alone(
+        "holes::a_scope_waits_for_captures_that_a_stranger_is_dropping",
+        || {
+            let drops = Drops::new();
+            let victim: Cell<Option<Greenlet<()>>> = Cell::new(None);
+            scope(|outer, me: &Current<()>| {
+                let stranger = outer.spawn(me, |me: &Current<(), ()>, ()| {
+                    me.kill(&victim.get().unwrap()).unwrap();
+                });
+                let child = outer.spawn(&stranger, |_: &Current<(), ()>, ()| ());
+                scope(|s, inner: &Current<()>| {
+                    let absent = Absent {
+                        to: inner.handle(),
+                        _counted: drops.guard(),
+                    };
+                    victim.set(Some(
+                        s.spawn(inner, move |_: &Current<(), ()>, ()| drop(absent)),
+                    ));
+                    // The stranger kills the victim, whose captures switch back here in the middle of their drop.
+                    inner.switch(&stranger, ()).unwrap();
+                    assert_eq!(drops.alive(), 1);
+                    // Makes the stranger runnable: it goes on when this scope waits.
+                    me.kill(&child).unwrap();
+                });
+                assert_eq!(drops.alive(), 0, "the scope ended with a borrow alive");
             });
-            let child = outer.spawn(&stranger, |_: &Current<(), ()>, ()| ());
-            scope(|s, inner: &Current<()>| {
-                let absent = Absent {
-                    to: inner.handle(),
-                    _counted: drops.guard(),
-                };
-                victim.set(Some(s.spawn(inner, move |_: &Current<(), ()>, ()| drop(absent))));
-                // The stranger kills the victim, whose captures switch back here in the middle of their drop.
-                inner.switch(&stranger, ()).unwrap();
-                assert_eq!(drops.alive(), 1);
-                // Makes the stranger runnable: it goes on when this scope waits.
-                me.kill(&child).unwrap();
-            });
-            assert_eq!(drops.alive(), 0, "the scope ended with a borrow alive");
-        });
-    });
+        },
+    );
 }
 
 #[test]
 fn generators_work_in_destructors_while_unwinding() {
-    alone("holes::generators_work_in_destructors_while_unwinding", || {
-        struct UsesGenerators(Drops);
-        impl Drop for UsesGenerators {
-            fn drop(&mut self) {
-                let counted = self.0.guard();
-                let mut started = Generator::new(move |y| {
-                    let _counted = &counted;
-                    for n in 0.. {
-                        y.yield_(n);
-                    }
-                });
-                assert_eq!((started.next(), started.next()), (Some(0), Some(1)));
-                drop(started);
-                assert_eq!(self.0.alive(), 0);
-                scope(|s, _: &Current<()>| {
+    alone(
+        "holes::generators_work_in_destructors_while_unwinding",
+        || {
+            struct UsesGenerators(Drops);
+            impl Drop for UsesGenerators {
+                fn drop(&mut self) {
                     let counted = self.0.guard();
-                    let mut g = s.generator(move |y: &Yield<u32>| {
+                    let mut started = Generator::new(move |y| {
                         let _counted = &counted;
-                        y.yield_(7);
-                        y.yield_(8);
+                        for n in 0.. {
+                            y.yield_(n);
+                        }
                     });
-                    assert_eq!(g.next(), Some(7));
-                });
-                assert_eq!((self.0.alive(), self.0.dropped()), (0, 2));
+                    assert_eq!((started.next(), started.next()), (Some(0), Some(1)));
+                    drop(started);
+                    assert_eq!(self.0.alive(), 0);
+                    scope(|s, _: &Current<()>| {
+                        let counted = self.0.guard();
+                        let mut g = s.generator(move |y: &Yield<u32>| {
+                            let _counted = &counted;
+                            y.yield_(7);
+                            y.yield_(8);
+                        });
+                        assert_eq!(g.next(), Some(7));
+                    });
+                    assert_eq!((self.0.alive(), self.0.dropped()), (0, 2));
+                }
             }
-        }
-        let drops = Drops::new();
-        let uses = UsesGenerators(drops.clone());
-        let caught = catch_unwind(AssertUnwindSafe(move || {
-            let _uses = uses;
-            resume_unwind(Box::new(1));
-        }));
-        assert_eq!(caught.unwrap_err().downcast_ref(), Some(&1));
-        assert_eq!(drops.dropped(), 2);
-    });
+            let drops = Drops::new();
+            let uses = UsesGenerators(drops.clone());
+            let caught = catch_unwind(AssertUnwindSafe(move || {
+                let _uses = uses;
+                resume_unwind(Box::new(1));
+            }));
+            assert_eq!(caught.unwrap_err().downcast_ref(), Some(&1));
+            assert_eq!(drops.dropped(), 2);
+        },
+    );
 }
 
 #[test]
 fn a_kill_from_an_unwinding_killer_reaches_who_once_waited_while_unwinding() {
-    alone("holes::a_kill_from_an_unwinding_killer_reaches_who_once_waited_while_unwinding", || {
-        struct AsksWhileUnwinding;
-        impl Drop for AsksWhileUnwinding {
-            fn drop(&mut self) {
-                assert_eq!(Generator::new(|y| y.yield_(1)).next(), Some(1));
+    alone(
+        "holes::a_kill_from_an_unwinding_killer_reaches_who_once_waited_while_unwinding",
+        || {
+            struct AsksWhileUnwinding;
+            impl Drop for AsksWhileUnwinding {
+                fn drop(&mut self) {
+                    assert_eq!(Generator::new(|y| y.yield_(1)).next(), Some(1));
+                }
             }
-        }
-        struct Kills<'a>(&'a Current<()>, Greenlet<()>);
-        impl Drop for Kills<'_> {
-            fn drop(&mut self) {
-                assert_eq!(self.0.kill(&self.1), Ok(()));
+            struct Kills<'a>(&'a Current<()>, Greenlet<()>);
+            impl Drop for Kills<'_> {
+                fn drop(&mut self) {
+                    assert_eq!(self.0.kill(&self.1), Ok(()));
+                }
             }
-        }
-        let drops = Drops::new();
-        scope(|s, me: &Current<()>| {
-            let counted = drops.guard();
-            let g = s.spawn(me, move |me: &Current<(), ()>, ()| {
-                let _counted = counted;
-                let caught = catch_unwind(|| {
-                    let _asks = AsksWhileUnwinding;
-                    resume_unwind(Box::new(0));
+            let drops = Drops::new();
+            scope(|s, me: &Current<()>| {
+                let counted = drops.guard();
+                let g = s.spawn(me, move |me: &Current<(), ()>, ()| {
+                    let _counted = counted;
+                    let caught = catch_unwind(|| {
+                        let _asks = AsksWhileUnwinding;
+                        resume_unwind(Box::new(0));
+                    });
+                    assert!(caught.is_err());
+                    let _ = me.switch(&me.parent().unwrap(), ());
+                    unreachable!();
                 });
+                me.switch(&g, ()).unwrap();
+                let caught = catch_unwind(AssertUnwindSafe(|| {
+                    let _kills = Kills(me, g);
+                    resume_unwind(Box::new(0));
+                }));
                 assert!(caught.is_err());
-                let _ = me.switch(&me.parent().unwrap(), ());
-                unreachable!();
+                assert!(g.is_dead());
+                assert_eq!(drops.alive(), 0);
             });
-            me.switch(&g, ()).unwrap();
-            let caught = catch_unwind(AssertUnwindSafe(|| {
-                let _kills = Kills(me, g);
-                resume_unwind(Box::new(0));
-            }));
-            assert!(caught.is_err());
-            assert!(g.is_dead());
-            assert_eq!(drops.alive(), 0);
-        });
-    });
+        },
+    );
 }
 
 #[test]
 fn a_payload_whose_drop_panics_with_another_such_payload_is_given_up() {
-    alone("holes::a_payload_whose_drop_panics_with_another_such_payload_is_given_up", || {
-        struct Bomb(u32);
-        impl Drop for Bomb {
-            fn drop(&mut self) {
-                if self.0 > 0 {
-                    resume_unwind(Box::new(Bomb(self.0 - 1)));
+    alone(
+        "holes::a_payload_whose_drop_panics_with_another_such_payload_is_given_up",
+        || {
+            struct Bomb(u32);
+            impl Drop for Bomb {
+                fn drop(&mut self) {
+                    if self.0 > 0 {
+                        resume_unwind(Box::new(Bomb(self.0 - 1)));
+                    }
                 }
             }
-        }
-        for fuse in [1, 2, 3, 50] {
-            scope(|s, me: &Current<()>| {
-                let dead = s.spawn(me, |_: &Current<(), ()>, ()| ());
-                me.switch(&dead, ()).unwrap();
-                let g = s.spawn(&dead, move |_: &Current<(), ()>, ()| {
-                    resume_unwind(Box::new(Bomb(fuse)))
+            for fuse in [1, 2, 3, 50] {
+                scope(|s, me: &Current<()>| {
+                    let dead = s.spawn(me, |_: &Current<(), ()>, ()| ());
+                    me.switch(&dead, ()).unwrap();
+                    let g = s.spawn(&dead, move |_: &Current<(), ()>, ()| {
+                        resume_unwind(Box::new(Bomb(fuse)))
+                    });
+                    assert!(me.switch(&g, ()).unwrap_err().is_exited());
+                    // The runtime is whole.
+                    let g = s.spawn(me, |_: &Current<(), ()>, ()| ());
+                    me.switch(&g, ()).unwrap();
                 });
-                assert!(me.switch(&g, ()).unwrap_err().is_exited());
-                // The runtime is whole.
-                let g = s.spawn(me, |_: &Current<(), ()>, ()| ());
-                me.switch(&g, ()).unwrap();
-            });
-        }
-    });
+            }
+        },
+    );
 }
 
 #[test]
@@ -489,7 +530,9 @@ fn a_greenlet_killed_between_its_first_message_and_its_start_never_runs() {
     let started = Cell::new(false);
     scope(|s, me: &Current<()>| {
         let (root, started) = (me.handle(), &started);
-        let parent = s.spawn(me, move |_: &Current<Counted, ()>, _: Counted| started.set(true));
+        let parent = s.spawn(me, move |_: &Current<Counted, ()>, _: Counted| {
+            started.set(true)
+        });
         let drops = &drops;
         let child = s.spawn(&parent, move |me: &Current<(), Counted>, ()| {
             let killed = catch_unwind(AssertUnwindSafe(|| me.switch(&root, ())));
@@ -510,28 +553,31 @@ fn a_greenlet_killed_between_its_first_message_and_its_start_never_runs() {
 
 #[test]
 fn a_greenlet_may_kill_the_one_whose_scope_it_lives_in() {
-    alone("holes::a_greenlet_may_kill_the_one_whose_scope_it_lives_in", || {
-        let drops = Drops::new();
-        let drops = &drops;
-        scope(|s, me: &Current<()>| {
-            let opener = s.spawn(me, move |own: &Current<(), ()>, ()| {
-                let _opener = drops.guard();
-                scope(|s, inner: &Current<()>| {
-                    let child = s.spawn(inner, |me: &Current<(), ()>, ()| {
-                        let _child = drops.guard();
-                        // Its own end has to come first: this never returns.
-                        let _ = me.kill(&own.handle());
+    alone(
+        "holes::a_greenlet_may_kill_the_one_whose_scope_it_lives_in",
+        || {
+            let drops = Drops::new();
+            let drops = &drops;
+            scope(|s, me: &Current<()>| {
+                let opener = s.spawn(me, move |own: &Current<(), ()>, ()| {
+                    let _opener = drops.guard();
+                    scope(|s, inner: &Current<()>| {
+                        let child = s.spawn(inner, |me: &Current<(), ()>, ()| {
+                            let _child = drops.guard();
+                            // Its own end has to come first: this never returns.
+                            let _ = me.kill(&own.handle());
+                            unreachable!();
+                        });
+                        let _ = inner.switch(&child, ());
                         unreachable!();
                     });
-                    let _ = inner.switch(&child, ());
-                    unreachable!();
                 });
+                assert!(me.switch(&opener, ()).unwrap_err().is_exited());
+                assert!(opener.is_dead());
+                assert_eq!((drops.dropped(), drops.alive()), (2, 0));
             });
-            assert!(me.switch(&opener, ()).unwrap_err().is_exited());
-            assert!(opener.is_dead());
-            assert_eq!((drops.dropped(), drops.alive()), (2, 0));
-        });
-    });
+        },
+    );
 }
 
 #[test]
