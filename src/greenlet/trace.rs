@@ -95,6 +95,21 @@ pub fn set_trace(f: Option<TraceFn>) -> Option<TraceFn> {
     old
 }
 
+/// Control has arrived in `me`, not by a throw. What it came with has been taken: this runs code of others.
+#[inline]
+pub(super) fn woken(me: ControlRef) {
+    if me.attention.get() & attention::TRACE != 0 {
+        arrived(me, false);
+    }
+}
+
+/// The same, by a throw.
+pub(super) fn thrown_at(me: ControlRef) {
+    if me.attention.get() & attention::TRACE != 0 {
+        arrived(me, true);
+    }
+}
+
 /// Control has arrived in `me`.
 #[cold]
 pub(crate) fn arrived(me: ControlRef, thrown: bool) {
