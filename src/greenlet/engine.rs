@@ -343,6 +343,9 @@ fn entry(c: ControlRef, yielder: &Yielder<(), ()>) {
 pub(crate) fn release(hot: &'static Hot, c: ControlRef) {
     debug_assert_eq!(c.state.get(), State::Dead);
     let slot = c.slot();
+    if c.attention.get() & attention::TRACE != 0 {
+        trace::forget(hot, c);
+    }
     c.reset();
     if let Some(slot) = slot {
         // SAFETY: invariant 10: the greenlet is dead. Its own last steps may still run on the stack, but nothing is
