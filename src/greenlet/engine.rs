@@ -477,12 +477,12 @@ fn may_wait(hot: &'static Hot, me: ControlRef, inbox: u64) -> Result<(), Refusal
     Ok(())
 }
 
-/// Raises what is due in `me`; a kill that was delivered before, only a turn later (invariant 8).
+/// Raises what is due in `me`; what was delivered before, only a turn later (invariant 8).
 pub(crate) fn deliver(hot: &'static Hot, me: ControlRef, just_resumed: bool) {
     if interrupt::due(&me).is_none() || !may_raise(hot, me, just_resumed) {
         return;
     }
-    if me.kills.get() > 0 && !just_resumed {
+    if interrupt::delivered_before(me) && !just_resumed {
         yield_turn(hot, me);
     }
     if let Some(due) = interrupt::due(&me) {

@@ -7,7 +7,8 @@
 //! | asked for       | shielded, or unwinding | otherwise, at the next wait                                  |
 //! | --------------- | ---------------------- | ------------------------------------------------------------ |
 //! | kill            | held back              | unwinds; again at each later wait, a turn later (invariant 8) |
-//! | deadline passed | held back              | reported once if the wait can report, else unwinds to its scope |
+//! | deadline passed | held back              | reported once if the wait can report, else unwinds to its scope; |
+//! |                 |                        | again at each later wait, a turn later                          |
 //!
 //! This file only decides and raises; it never switches, and wakes nobody.
 
@@ -133,6 +134,16 @@ pub(crate) fn due(c: &ControlRef) -> Option<Interrupt<'_>> {
         return c.deadlines.due().map(Interrupt::Deadline);
     }
     None
+}
+
+/// Whether what is due was delivered before, and swallowed. Then it comes only after a turn of the others, so that a body
+/// that swallows it over and over does not keep the thread to itself.
+pub(crate) fn delivered_before(me: ControlRef) -> bool {
+    match due(&me) {
+        Some(Interrupt::Kill) => me.kills.get() > 0,
+        Some(Interrupt::Deadline(frame)) => frame.delivered.get(),
+        None => false,
+    }
 }
 
 /// Unwinds the running greenlet, counting the delivery.

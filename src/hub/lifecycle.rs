@@ -148,8 +148,10 @@ pub fn shutdown(grace: Duration) -> Shutdown {
     }
     let rest = hub.tasks.get();
     if !cfg!(panic = "abort") {
+        let _ending = Ending::begin(hub);
         // Destructors may spawn tasks: these are ended too, round by round.
         loop {
+            let ended = hub.ended.get();
             let mut some = false;
             let mut victims = Vec::new();
             engine::for_each(hot, |c| {
@@ -163,9 +165,8 @@ pub fn shutdown(grace: Duration) -> Shutdown {
                     kill_task(hot, c);
                 }
             }
-            let count = hub.tasks.get();
-            if count == 0
-                || idle(hot, hub, None, |hub, _| hub.tasks.get() < count).is_err() && !some
+            if hub.tasks.get() == 0
+                || idle(hot, hub, None, |hub, _| hub.ended.get() != ended).is_err() && !some
             {
                 break;
             }
@@ -176,6 +177,22 @@ pub fn shutdown(grace: Duration) -> Shutdown {
         finished: before.saturating_sub(rest),
         killed: rest.saturating_sub(left),
         left,
+    }
+}
+
+/// Has every task's end noticed, for as long as it lives.
+struct Ending(&'static Hub);
+
+impl Ending {
+    fn begin(hub: &'static Hub) -> Self {
+        hub.ending.set(true);
+        Self(hub)
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.ending.set(false);
     }
 }
 

@@ -234,7 +234,8 @@ fn park_greenlet<W: Waiting>(
     let mut fine = false;
     if let Some(deadline) = how.deadline {
         let now = hub.clock.now();
-        if deadline <= now {
+        // A sleep gives way even if its time has passed: its timer then goes off in the next turn.
+        if deadline <= now && how.report.elapsed {
             return if waiting.cancel() {
                 End::TimedOut
             } else {
@@ -352,7 +353,7 @@ fn interrupted<W: Waiting>(
     if !engine::may_raise(hot, me, just_resumed) {
         return None;
     }
-    if me.kills.get() > 0 && !just_resumed {
+    if interrupt::delivered_before(me) && !just_resumed {
         engine::yield_turn(hot, me);
         if waiting.granted() {
             return Some(End::Granted);

@@ -25,7 +25,7 @@ pub fn sleep(d: Duration) {
     sleep_to(deadline);
 }
 
-/// Sleeps until `deadline`; not at all if that has passed.
+/// Sleeps until `deadline`; if that has passed, yields once.
 ///
 /// # Blocking
 /// As [`sleep`].
