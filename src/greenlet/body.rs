@@ -18,6 +18,7 @@ use std::io;
 
 use super::control::{BodyTable, ControlRef, Ending, Payload};
 use super::current::Current;
+use super::ending;
 use super::engine::{self, Birth};
 use super::error::SwitchError;
 use super::hot::{Hot, hot};
@@ -103,7 +104,7 @@ impl<F: FnOnce() -> Out, Out> Plain<F, Out> {
             run: run_plain::<F, Out>,
             drop_body: drop_as::<F>,
             drop_value: drop_as::<Out>,
-            value_needs_drop: core::mem::needs_drop::<Out>(),
+            value_needs_drop: core::mem::needs_drop::<Out>() || boxed::<Out>(),
             inbox_type: TypeId::of::<NoInbox>,
             finish,
         }
@@ -130,9 +131,9 @@ where
         run: run_switching::<F, In, Out>,
         drop_body: drop_as::<F>,
         drop_value: drop_as::<Out>,
-        value_needs_drop: core::mem::needs_drop::<Out>(),
+        value_needs_drop: core::mem::needs_drop::<Out>() || boxed::<Out>(),
         inbox_type: typeid::of::<In>,
-        finish: engine::finish,
+        finish: ending::finish,
     };
 }
 
@@ -143,7 +144,7 @@ const UNBOUND: &BodyTable = &BodyTable {
     drop_value: |_| {},
     value_needs_drop: false,
     inbox_type: TypeId::of::<NoInbox>,
-    finish: engine::finish,
+    finish: ending::finish,
 };
 
 /// # Safety

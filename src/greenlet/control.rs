@@ -15,6 +15,7 @@
 //! | New      | 0         | no           | a task that waits for its start time, or an unbound greenlet          |
 //! | Runnable | 0         | yes          | will run (or start)                                                   |
 //! | Live     | 0         | no           | runs: it is `Hot::current` (or main under the trampoline)             |
+//! | Live     | 0         | no           | `ENDING`: never ran, its captures are being dropped                   |
 //! | Live     | inbox     | no           | suspended in `switch`, `receive` or one of the engine's own waits     |
 //! | Parked   | 0         | no           | waits for a wake with the current `park_epoch`                        |
 //! | Dead     | 0         | no           | ended; its outcome may still be fetched                               |
@@ -107,6 +108,8 @@ pub(crate) mod attention {
     pub(crate) const UNUSUAL: u32 = 1 << 8;
     /// The hub found that main's wait can never end.
     pub(crate) const DEADLOCK: u32 = 1 << 7;
+    /// Was unwinding when that was last known for certain (invariant 7).
+    pub(crate) const UNWINDS: u32 = 1 << 9;
 }
 
 /// Bits of `Control::flags`.
@@ -117,8 +120,8 @@ pub(crate) mod flag {
     pub(crate) const CLASS: u32 = 9;
     /// The body has begun (a Runnable greenlet may still be unstarted).
     pub(crate) const STARTED: u16 = 1;
-    /// Not unwinding for certain when it was suspended last (invariant 7).
-    pub(crate) const CALM: u16 = 1 << 1;
+    /// Never ran and never will: its captures are being dropped (ending.rs).
+    pub(crate) const ENDING: u16 = 1 << 1;
     /// Its scope is ending: a body that swallows a hundred kills aborts the process.
     pub(crate) const CLOSING: u16 = 1 << 2;
     /// Made by `unbound` and not bound yet.
@@ -166,7 +169,7 @@ pub(crate) struct BodyTable {
     pub(super) drop_body: unsafe fn(ControlRef),
     /// Drops a value that nobody fetched.
     pub(super) drop_value: unsafe fn(ControlRef),
-    /// Whether dropping the value runs code.
+    /// Whether dropping the value does anything (it may lie in a box).
     pub(super) value_needs_drop: bool,
     /// The type of the own inbox, lifetimes erased.
     pub(super) inbox_type: fn() -> core::any::TypeId,
@@ -220,6 +223,8 @@ pub(crate) struct Control {
     /// Who waits in `kill` for its end; more of them through `next_killer` of each.
     pub(super) killer: Cell<Option<ControlRef>>,
     pub(super) next_killer: Cell<Option<ControlRef>>,
+    /// The victim of its own `kill`, while it waits there; of an `ENDING` one, who drops its captures.
+    pub(super) waits_for: Cell<Option<ControlRef>>,
     /// Dead children whose outcome was not fetched, oldest first, through their `next_pending`.
     pub(super) pending: Cell<Option<ControlRef>>,
     pub(super) next_pending: Cell<Option<ControlRef>>,
@@ -361,6 +366,7 @@ impl Control {
             open: Cell::new(ptr::null()),
             killer: Cell::new(None),
             next_killer: Cell::new(None),
+            waits_for: Cell::new(None),
             pending: Cell::new(None),
             next_pending: Cell::new(None),
             scope: Cell::new(ptr::null()),
@@ -518,6 +524,8 @@ impl Control {
     fn reset_cold(&self) {
         self.parent.set(None);
         self.own_inbox.set(0);
+        self.waits_for.set(None);
+        // The next one here may be of no scope at all.
         self.scope.set(ptr::null());
         self.set_name(None);
     }

@@ -41,7 +41,7 @@ use super::control::{
 use super::error::{Deadlock, SwitchError};
 use super::hot::{Hot, Phase, hot};
 use super::interrupt;
-use super::{family, trace};
+use super::{ending, family, trace};
 use crate::stack::{SlotStack, StackSize};
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -162,23 +162,42 @@ pub(crate) fn to_hub_counted(hot: &'static Hot, me: ControlRef) {
     if panicking() {
         counted(hot, me, || to_hub(hot, me));
     } else {
-        me.set_flag(flag::CALM);
+        me.ignore(attention::UNWINDS);
         to_hub(hot, me);
     }
 }
 
 #[cold]
 fn counted(hot: &'static Hot, me: ControlRef, f: impl FnOnce()) {
-    me.clear_flag(flag::CALM);
+    // Notes what is known of `me` now: once it is counted itself, less is.
+    unwinds(hot, me);
     hot.unwinding.set(hot.unwinding.get() + 1);
     f();
     hot.unwinding.set(hot.unwinding.get() - 1);
 }
 
+/// Whether `me`, which runs, unwinds, as far as can be told (invariant 7).
+///
+/// `panicking` is the thread's: while a neighbour is suspended in its unwinding it says nothing of `me`, and what counts
+/// is what was last known for certain, `attention::UNWINDS`.
+pub(crate) fn unwinds(hot: &Hot, me: ControlRef) -> bool {
+    if !panicking() {
+        me.ignore(attention::UNWINDS);
+        return false;
+    }
+    if hot.unwinding.get() == 0 {
+        me.attend(attention::UNWINDS);
+    }
+    me.attention.get() & attention::UNWINDS != 0
+}
+
 /// Whether the running greenlet itself unwinds, as far as can be told (invariant 7).
 #[inline]
 pub(crate) fn unwinding(hot: &Hot) -> bool {
-    panicking() && hot.unwinding.get() == 0
+    match hot.current.get() {
+        Some(me) => unwinds(hot, me),
+        None => panicking(),
+    }
 }
 
 /// Whether something may be raised in `me`, which was just resumed or is about to wait.
@@ -187,9 +206,14 @@ pub(crate) fn may_raise(hot: &Hot, me: ControlRef, just_resumed: bool) -> bool {
     if cfg!(panic = "abort") {
         return false;
     }
-    // With neighbours parked in their unwinding, `panicking` says nothing of `me`: only what was known when it was
-    // suspended counts, and only until it runs on.
-    !panicking() || (hot.unwinding.get() > 0 && just_resumed && me.has(flag::CALM))
+    // With neighbours parked in their unwinding, what was known when `me` was suspended counts only until it runs on.
+    !panicking() || (just_resumed && !unwinds(hot, me))
+}
+
+/// Unwinds `me`, which runs, with what was thrown at it.
+pub(super) fn unwind(me: ControlRef, payload: Payload) -> ! {
+    me.attend(attention::UNWINDS);
+    resume_unwind(payload)
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -295,10 +319,14 @@ pub(super) unsafe fn create(
 fn entry(c: ControlRef, yielder: &Yielder<(), ()>) {
     c.yielder.set(yielder);
     c.state.set(State::Live);
-    c.set_flag(flag::STARTED | flag::CALM);
+    c.set_flag(flag::STARTED);
     if let Some(table) = c.table.get() {
-        if c.attention.get() & attention::KILL != 0 && c.has(flag::TASK) {
-            // Killed before it started: its body never runs.
+        let bits = c.attention.get();
+        if bits & attention::KILL != 0
+            && (c.has(flag::TASK) || bits & attention::KIND == attention::WOKEN)
+        {
+            // Killed before it started: its body never runs. A first message that waits for it is dropped with it.
+            c.ignore(attention::KIND);
             c.ending.set(Ending::Exited);
             body::drop_unstarted(c);
         } else {
@@ -315,6 +343,9 @@ fn entry(c: ControlRef, yielder: &Yielder<(), ()>) {
 pub(crate) fn release(hot: &'static Hot, c: ControlRef) {
     debug_assert_eq!(c.state.get(), State::Dead);
     let slot = c.slot();
+    if c.attention.get() & attention::TRACE != 0 {
+        trace::forget(hot, c);
+    }
     c.reset();
     if let Some(slot) = slot {
         // SAFETY: invariant 10: the greenlet is dead. Its own last steps may still run on the stack, but nothing is
@@ -322,19 +353,6 @@ pub(crate) fn release(hot: &'static Hot, c: ControlRef) {
         hot.with_arena(|a| unsafe { a.free(slot) });
         hot.live.set(hot.live.get() - 1);
     }
-}
-
-/// Ends a greenlet that never ran: drops its body on the current stack. Its slot stays until its outcome is fetched.
-pub(crate) fn end_unstarted(c: ControlRef) {
-    c.waiting.set(0);
-    c.state.set(State::Live);
-    if c.has(flag::UNBOUND) {
-        c.clear_flag(flag::UNBOUND);
-    } else {
-        body::drop_unstarted(c);
-    }
-    c.end();
-    c.ending.set(Ending::Exited);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -485,10 +503,61 @@ pub(super) enum Arrival {
     Deadlock(Deadlock),
 }
 
+/// What control came with. Whoever asks takes it at once: it must not lie in flight while code of others runs.
+pub(super) enum Came {
+    /// An ordinary value, at `Hot::message`.
+    Value,
+    /// The outcome of a dead child.
+    Child(ControlRef),
+    /// An exception.
+    Thrown(Payload),
+    /// Nothing.
+    Nothing(Arrival),
+}
+
+/// Looks at `attention` after a wait at `inbox`; waits on if it was for nothing. Delivers kills and deadlines.
+pub(super) fn came(hot: &'static Hot, me: ControlRef, inbox: u64) -> Came {
+    loop {
+        let bits = me.attention.get();
+        me.ignore(attention::KIND);
+        match bits & attention::KIND {
+            attention::CHILD => match hot.dead.take() {
+                Some(child) => return Came::Child(child),
+                None => unreachable!("an outcome without its greenlet"),
+            },
+            attention::THROWN => {
+                // SAFETY: the kind says that `message` is the address of an `Option<Payload>` in a suspended frame.
+                let payload = unsafe { (*hot.message.get().cast::<Option<Payload>>()).take() };
+                match payload {
+                    Some(payload) => return Came::Thrown(payload),
+                    None => unreachable!("an exception without a payload"),
+                }
+            }
+            attention::ORPHAN => return Came::Nothing(Arrival::Exited),
+            attention::WOKEN => {
+                if bits & attention::DEADLOCK != 0 {
+                    me.ignore(attention::DEADLOCK);
+                    return Came::Nothing(Arrival::Deadlock(hot.take_deadlock()));
+                }
+                trace::woken(me);
+                if let Some(child) = family::take_pending(me, inbox) {
+                    return Came::Child(child);
+                }
+                deliver(hot, me, true);
+                // Nothing for it after all (a shield): wait on.
+                me.waiting.set(inbox);
+                to_hub_counted(hot, me);
+            }
+            // Other bits are for the next wait.
+            _ => return Came::Value,
+        }
+    }
+}
+
 /// What to do when `attention` says that no ordinary value arrived, or may have.
 ///
 /// # Safety
-/// `In` is the type of `inbox`.
+/// `In` is the type of `inbox`, and of the results of the children that answer there.
 #[cold]
 #[inline(never)]
 pub(super) unsafe fn arrive<In>(
@@ -496,53 +565,42 @@ pub(super) unsafe fn arrive<In>(
     me: ControlRef,
     inbox: u64,
 ) -> Result<In, Arrival> {
-    loop {
-        let bits = me.attention.get();
-        let kind = bits & attention::KIND;
-        me.ignore(attention::KIND);
-        if bits & attention::TRACE != 0 {
-            trace::arrived(me, kind == attention::THROWN);
+    match came(hot, me, inbox) {
+        Came::Value => {
+            // SAFETY: as at the end of `switch`.
+            let value = unsafe { take_message::<In>(hot) };
+            trace::woken(me);
+            Ok(value)
         }
-        let child = match kind {
-            attention::CHILD => hot.dead.take(),
-            attention::THROWN => {
-                // SAFETY: the kind says that `message` is the address of an `Option<Payload>` in a suspended frame.
-                let payload = unsafe { (*hot.message.get().cast::<Option<Payload>>()).take() };
-                match payload {
-                    Some(payload) => resume_unwind(payload),
-                    None => unreachable!("an exception without a payload"),
-                }
+        Came::Child(child) => {
+            // SAFETY: an outcome is addressed to an inbox whose type is that of the child's result: here `In`.
+            let outcome = unsafe { body::fetch::<In>(hot, child) };
+            trace::woken(me);
+            match outcome {
+                body::Outcome::Returned(v) => Ok(v),
+                body::Outcome::Panicked(payload) => unwind(me, payload),
+                body::Outcome::Exited => Err(Arrival::Exited),
             }
-            attention::ORPHAN => return Err(Arrival::Exited),
-            attention::WOKEN => {
-                if bits & attention::DEADLOCK != 0 {
-                    me.ignore(attention::DEADLOCK);
-                    return Err(Arrival::Deadlock(hot.take_deadlock()));
-                }
-                match family::take_pending(me, inbox) {
-                    Some(child) => Some(child),
-                    None => {
-                        deliver(hot, me, true);
-                        // Nothing for it after all (a shield): wait on.
-                        me.waiting.set(inbox);
-                        to_hub_counted(hot, me);
-                        continue;
-                    }
-                }
-            }
-            // SAFETY: as at the end of `switch`: an ordinary value, other bits are for the next wait.
-            _ => return Ok(unsafe { hot.message.get().cast::<In>().read() }),
-        };
-        let Some(child) = child else {
-            unreachable!("an outcome without its greenlet")
-        };
-        // SAFETY: an outcome is addressed to an inbox whose type is that of the child's result: here `In`.
-        return match unsafe { body::fetch::<In>(hot, child) } {
-            body::Outcome::Returned(v) => Ok(v),
-            body::Outcome::Panicked(payload) => resume_unwind(payload),
-            body::Outcome::Exited => Err(Arrival::Exited),
-        };
+        }
+        Came::Thrown(payload) => {
+            trace::thrown_at(me);
+            unwind(me, payload)
+        }
+        Came::Nothing(arrival) => {
+            trace::woken(me);
+            Err(arrival)
+        }
     }
+}
+
+/// Moves the value in flight out of its sender's frame.
+///
+/// # Safety
+/// An ordinary value of type `T` has just arrived, and was not taken yet.
+#[inline(always)]
+pub(super) unsafe fn take_message<T>(hot: &'static Hot) -> T {
+    // SAFETY: the caller's promise; the sender's frame is suspended until somebody switches to it.
+    unsafe { hot.message.get().cast::<T>().read() }
 }
 
 /// Waits at `inbox` of `me` with control in the hub. See `Current::receive`.
@@ -580,7 +638,7 @@ pub(super) unsafe fn throw<In>(
     }
     if to == me {
         return match family::inbox_state(to, to_inbox) {
-            family::InboxState::Open => resume_unwind(payload),
+            family::InboxState::Open => unwind(me, payload),
             _ => Err(SwitchError::Dead(payload)),
         };
     }
@@ -592,17 +650,9 @@ pub(super) unsafe fn throw<In>(
         }
         family::InboxState::Open => {}
     }
-    let mut message = Some(payload);
     if to.state.get() == State::New {
         // Its body never runs: it dies with the exception, which goes on to its parent.
-        end_unstarted(to);
-        family::leave_scope(to);
-        to.ending.set(Ending::Panicked);
-        if let Some(p) = message.take() {
-            to.set_payload(p);
-        }
-        me.waiting.set(inbox);
-        let next = family::hand_over(hot, to);
+        let next = ending::throw_into_new(hot, me, inbox, to, payload);
         if next == me {
             // SAFETY: `In` is the type of `inbox`.
             return unsafe { arrive(hot, me, inbox) }.map_err(SwitchError::from_arrival);
@@ -610,6 +660,7 @@ pub(super) unsafe fn throw<In>(
         hot.current.set(Some(next));
         transfer_counted(hot, me, next);
     } else {
+        let mut message = Some(payload);
         hot.message.set((&raw mut message).cast());
         to.waiting.set(0);
         to.attend(attention::THROWN);
@@ -623,13 +674,13 @@ pub(super) unsafe fn throw<In>(
 
 /// [`transfer`], counting `me` among the unwinding if it is.
 #[inline(never)]
-fn transfer_counted(hot: &'static Hot, me: ControlRef, to: ControlRef) {
+pub(super) fn transfer_counted(hot: &'static Hot, me: ControlRef, to: ControlRef) {
     if to == hot.hub() {
         to_hub_counted(hot, me);
     } else if panicking() {
         counted(hot, me, || transfer(hot, me, to));
     } else {
-        me.set_flag(flag::CALM);
+        me.ignore(attention::UNWINDS);
         transfer(hot, me, to);
     }
 }
@@ -659,52 +710,7 @@ pub(super) unsafe fn hand(
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Kill
-
-/// Ends `victim` and returns when it is dead. The caller has checked that it may be killed.
-///
-/// Parks without being interrupted: a killer that goes away would leave nobody to return to.
-///
-/// # Errors
-/// The hub found that the victim can never end (it is parked for ever in a shield, or in a destructor).
-pub(super) fn kill(hot: &'static Hot, me: ControlRef, victim: ControlRef) -> Result<(), Deadlock> {
-    match victim.state.get() {
-        State::Free | State::Dead => return Ok(()),
-        State::New => {
-            end_unstarted(victim);
-            family::leave_scope(victim);
-            family::post(hot, victim, Some(me));
-            return Ok(());
-        }
-        State::Live | State::Runnable | State::Parked => {}
-    }
-    victim.attend(attention::KILL);
-    me.next_killer.set(victim.killer.get());
-    victim.killer.set(Some(me));
-    victim.set_flag(flag::COLD);
-    me.waiting.set(INBOX_KILLING);
-    let held_back = victim.shield.get() > 0 || victim.waiting.get() == INBOX_KILLING;
-    if victim.is_suspended() && !held_back {
-        victim.waiting.set(0);
-        victim.attend(attention::WOKEN);
-        hot.current.set(Some(victim));
-        transfer_counted(hot, me, victim);
-    } else {
-        if !held_back {
-            wake_for_interrupt(hot, victim);
-        }
-        to_hub_counted(hot, me);
-    }
-    let kind = me.attention.get() & attention::KIND;
-    me.ignore(attention::KIND);
-    if kind == attention::KILLED {
-        return Ok(());
-    }
-    // Only a deadlock ends this wait otherwise: the victim lives, and must not return to us later.
-    me.ignore(attention::DEADLOCK);
-    family::forget_killer(victim, me);
-    Err(hot.take_deadlock())
-}
+// Kill and wake
 
 /// Asks for the end of a greenlet that nobody waits for: it ends when the hub lets it run.
 pub(super) fn kill_later(hot: &'static Hot, c: ControlRef) {
@@ -756,33 +762,6 @@ pub(crate) fn retire(hot: &'static Hot, c: ControlRef) {
     if c.has(flag::COLD) {
         family::release_killers(hot, c.killer.take());
     }
-}
-
-/// Ends a greenlet whose parent, or killer, is on this thread: the `finish` of greenlets and generators.
-pub(super) fn finish(c: ControlRef) {
-    let hot = hot();
-    if !c.upper.ext.get().is_null()
-        && let Some(drop_ext) = hot.drop_ext.get()
-    {
-        drop_ext(c);
-    }
-    family::leave_scope(c);
-    if family::is_orphan(c) {
-        // Its result goes nowhere: drop it while its own stack can still run code.
-        body::discard(c);
-    }
-    c.end();
-    let next = match c.killer.take() {
-        Some(killer) => {
-            family::post(hot, c, Some(killer));
-            family::release_killers(hot, killer.next_killer.take());
-            killer.waiting.set(0);
-            killer.attend(attention::KILLED);
-            killer
-        }
-        None => family::hand_over(hot, c),
-    };
-    hot.current.set(Some(next));
 }
 
 /// Runs `f`, catching its unwinding.

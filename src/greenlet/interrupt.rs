@@ -26,6 +26,11 @@ pub(crate) struct KillPayload;
 #[derive(Debug)]
 pub(crate) struct DeadlinePayload(pub(crate) u64);
 
+/// Whether a payload is one of the two: no panic of anybody's.
+pub(super) fn is_interrupt(payload: &(dyn core::any::Any + Send)) -> bool {
+    payload.is::<KillPayload>() || payload.is::<DeadlinePayload>()
+}
+
 /// Deliveries of one kill after which a body that swallows them is reported.
 pub(crate) const MAX_SWALLOWED: u8 = 100;
 
@@ -143,6 +148,7 @@ pub(crate) fn delivered_before(me: ControlRef) -> bool {
 
 /// Unwinds the running greenlet, counting the delivery.
 pub(crate) fn raise(me: ControlRef, interrupt: &Interrupt<'_>) -> ! {
+    me.attend(attention::UNWINDS);
     match interrupt {
         Interrupt::Kill => {
             let n = me.kills.get().saturating_add(1);
