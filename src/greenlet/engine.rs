@@ -369,22 +369,20 @@ pub(super) unsafe fn switch<In, T>(
     value: T,
 ) -> Result<In, SwitchError<T>> {
     let hot = hot();
-    let mut value = ManuallyDrop::new(value);
     if hot.current.get() != Some(me)
         || to.waiting.get() != to_inbox
         || me.attention.get() != 0
         || panicking()
     {
-        // SAFETY: taken once; the slow path gives it back if the switch may go on.
-        match slow_switch(hot, me, inbox, to, to_inbox, unsafe {
-            ManuallyDrop::take(&mut value)
-        }) {
-            Slow::Go(v) => value = ManuallyDrop::new(v),
+        match slow_switch(hot, me, inbox, to, to_inbox) {
+            Slow::Go => {}
             // SAFETY: the two inboxes are one and the same, so `T` is `In`.
-            Slow::ToSelf(v) => return Ok(unsafe { cast(v) }),
-            Slow::Refused(e) => return Err(e),
+            Slow::ToSelf => return Ok(unsafe { cast(value) }),
+            Slow::Refused(why) => return Err(why.with(value)),
         }
     }
+    // Not before: a kill that was delivered in the slow path drops the value.
+    let mut value = ManuallyDrop::new(value);
     hot.message.set((&raw mut value).cast());
     to.waiting.set(0);
     me.waiting.set(inbox);
@@ -399,10 +397,10 @@ pub(super) unsafe fn switch<In, T>(
     Ok(unsafe { hot.message.get().cast::<In>().read() })
 }
 
-enum Slow<T> {
-    Go(T),
-    ToSelf(T),
-    Refused(SwitchError<T>),
+enum Slow {
+    Go,
+    ToSelf,
+    Refused(Refusal),
 }
 
 /// # Safety
@@ -415,35 +413,38 @@ unsafe fn cast<A, B>(a: A) -> B {
 
 #[cold]
 #[inline(never)]
-fn slow_switch<T>(
+fn slow_switch(
     hot: &'static Hot,
     me: ControlRef,
     inbox: u64,
     to: ControlRef,
     to_inbox: u64,
-    value: T,
-) -> Slow<T> {
+) -> Slow {
     if let Err(why) = may_wait(hot, me, inbox) {
-        return Slow::Refused(why.with(value));
+        return Slow::Refused(why);
     }
     if to == me && to_inbox == inbox {
-        return Slow::ToSelf(value);
+        return Slow::ToSelf;
     }
     if to.waiting.get() == to_inbox {
-        return Slow::Go(value);
+        return Slow::Go;
     }
     Slow::Refused(match family::inbox_state(to, to_inbox) {
-        family::InboxState::Gone => SwitchError::Dead(value),
-        family::InboxState::Unbound => SwitchError::Unbound(value),
-        family::InboxState::Open => SwitchError::NotWaiting(value),
+        family::InboxState::Gone => Refusal::Dead,
+        family::InboxState::Unbound => Refusal::Unbound,
+        family::InboxState::Open => Refusal::NotWaiting,
     })
 }
 
 /// Why a wait may not begin.
+#[derive(Clone, Copy)]
 pub(super) enum Refusal {
     NotCurrent,
     Unwinding,
     Pending,
+    Dead,
+    Unbound,
+    NotWaiting,
 }
 
 impl Refusal {
@@ -452,6 +453,9 @@ impl Refusal {
             Refusal::NotCurrent => SwitchError::NotCurrent(value),
             Refusal::Unwinding => SwitchError::Unwinding(value),
             Refusal::Pending => SwitchError::Pending(value),
+            Refusal::Dead => SwitchError::Dead(value),
+            Refusal::Unbound => SwitchError::Unbound(value),
+            Refusal::NotWaiting => SwitchError::NotWaiting(value),
         }
     }
 }
