@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-
 use greenloom::task::{Builder, JoinError};
 use greenloom::{hub, sleep, spawn, timeout, yield_now};
 use util::Drops;

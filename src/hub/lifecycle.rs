@@ -10,7 +10,7 @@ use crate::clock::{Instant, deadline_after};
 use crate::greenlet::control::{ControlRef, State, attention, flag};
 use crate::greenlet::engine;
 use crate::greenlet::hot::{Hot, Phase, hot};
-use crate::timers::TimerFlags;
+use crate::timers::{TimerFlags, TimerId};
 
 /// What [`shutdown`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,6 +109,11 @@ pub(crate) fn kill_task(hot: &'static Hot, c: ControlRef) {
             // A task that waits for its start time: it starts now, and sees that it need not.
             c.attend(attention::KILL);
             c.park_epoch.set(0);
+            if let Some(timer) = TimerId::from_bits(c.parent_inbox.replace(0))
+                && let Some(hub) = sched::get(hot)
+            {
+                hub.cancel_timer(timer);
+            }
             engine::make_runnable(hot, c);
         }
         State::Runnable | State::Live | State::Parked => {

@@ -273,6 +273,8 @@ fn park_greenlet<W: Waiting>(
                 trace::arrived(me, false);
             }
             if waiting.granted() {
+                // If that came together with the news that it never would: that is not for the next wait.
+                me.ignore(attention::DEADLOCK);
                 return End::Granted;
             }
             if me.attention.get() != 0 {
