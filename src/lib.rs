@@ -4,6 +4,8 @@
 mod clock;
 pub mod greenlet;
 pub mod hub;
+pub mod io;
+pub mod net;
 mod park;
 mod reactor;
 pub mod stack;

@@ -157,9 +157,13 @@ unsafe fn drop_as<T>(c: ControlRef) {
 /// # Safety
 /// What lies in `c`'s body place is an `F`; it is not taken yet.
 unsafe fn run_plain<F: FnOnce() -> Out, Out>(c: ControlRef) {
-    // SAFETY: the caller's promise.
-    let body = unsafe { take::<F>(c.body.get()) };
-    record(c, engine::caught(body));
+    run(c, || {
+        // SAFETY: the caller's promise; the taken body leaves room for an `Out`.
+        unsafe {
+            let body = take::<F>(c.body.get());
+            put::<Out>(c.body.get(), body());
+        }
+    });
 }
 
 /// # Safety
@@ -168,15 +172,14 @@ unsafe fn run_switching<F, In, Out>(c: ControlRef)
 where
     F: FnOnce(&Current<In, Out>, In) -> Out,
 {
-    let hot = hot();
-    let inbox = c.own_inbox.get();
-    // SAFETY: the caller's promise.
-    let body = unsafe { take::<F>(c.body.get()) };
-    let current = Current::new(c, inbox);
-    let ended = engine::caught(|| {
-        let first = if c.attention.get() & super::control::attention::KIND != 0
-            || c.attention.get() & super::control::attention::TRACE != 0
-        {
+    run(c, || {
+        let hot = hot();
+        let inbox = c.own_inbox.get();
+        let current = Current::new(c, inbox);
+        // SAFETY: the caller's promise. Taken first, so that a kill that comes with the first message drops it.
+        let body = unsafe { take::<F>(c.body.get()) };
+        let special = super::control::attention::KIND | super::control::attention::TRACE;
+        let first = if c.attention.get() & special != 0 {
             // SAFETY: the inbox has type `In`.
             match unsafe { engine::arrive::<In>(hot, c, inbox) } {
                 Ok(first) => first,
@@ -184,22 +187,22 @@ where
             }
         } else {
             // SAFETY: an ordinary value of the inbox's type is in flight.
-            unsafe { hot.message.get().cast::<In>().read() }
+            unsafe { engine::take_message::<In>(hot) }
         };
-        body(&current, first)
+        let value = body(&current, first);
+        // SAFETY: the taken body leaves room for an `Out`.
+        unsafe { put::<Out>(c.body.get(), value) };
     });
-    record(c, ended);
 }
 
-/// Stores how the body ended.
+/// Runs `body`, which leaves its value in the body's place, and stores how it ended.
+///
+/// The value does not come through here: without optimisation each frame on the way would hold copies of it, and a
+/// message of a kilobyte would take most of a stack.
 #[inline(always)]
-fn record<Out>(c: ControlRef, ended: Result<Out, Payload>) {
-    match ended {
-        Ok(value) => {
-            // SAFETY: the body was taken out of its place, which has room for an `Out` too.
-            unsafe { put::<Out>(c.body.get(), value) };
-            c.ending.set(Ending::Returned);
-        }
+fn run(c: ControlRef, body: impl FnOnce()) {
+    match engine::caught(body) {
+        Ok(()) => c.ending.set(Ending::Returned),
         Err(payload) => record_panic(c, payload),
     }
 }

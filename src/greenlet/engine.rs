@@ -371,22 +371,20 @@ pub(super) unsafe fn switch<In, T>(
     value: T,
 ) -> Result<In, SwitchError<T>> {
     let hot = hot();
-    let mut value = ManuallyDrop::new(value);
     if hot.current.get() != Some(me)
         || to.waiting.get() != to_inbox
         || me.attention.get() != 0
         || panicking()
     {
-        let unsent = Unsent(&mut value);
-        let slow = slow_switch(hot, me, inbox, to, to_inbox);
-        core::mem::forget(unsent);
-        match slow {
-            Ok(Slow::Go) => {}
-            // SAFETY: the two inboxes are one and the same, so `T` is `In`; the value is moved out once.
-            Ok(Slow::ToSelf) => return Ok(unsafe { (&raw const value).cast::<In>().read() }),
-            Err(why) => return Err(why.with(ManuallyDrop::into_inner(value))),
+        match slow_switch(hot, me, inbox, to, to_inbox) {
+            Slow::Go => {}
+            // SAFETY: the two inboxes are one and the same, so `T` is `In`.
+            Slow::ToSelf => return Ok(unsafe { cast(value) }),
+            Slow::Refused(why) => return Err(why.with(value)),
         }
     }
+    // Not before: a kill that was delivered in the slow path drops the value.
+    let mut value = ManuallyDrop::new(value);
     hot.message.set((&raw mut value).cast());
     to.waiting.set(0);
     me.waiting.set(inbox);
@@ -401,19 +399,18 @@ pub(super) unsafe fn switch<In, T>(
     Ok(unsafe { hot.message.get().cast::<In>().read() })
 }
 
-/// Drops a value that was not sent because the slow path unwinds.
-struct Unsent<'a, T>(&'a mut ManuallyDrop<T>);
-
-impl<T> Drop for Unsent<'_, T> {
-    fn drop(&mut self) {
-        // SAFETY: dropped only by an unwinding out of `slow_switch`, after which nobody else looks at the value.
-        unsafe { ManuallyDrop::drop(self.0) };
-    }
+/// # Safety
+/// `A` and `B` are the same type.
+unsafe fn cast<A, B>(a: A) -> B {
+    let a = ManuallyDrop::new(a);
+    // SAFETY: the caller's promise; `a` is not used again.
+    unsafe { (&raw const a).cast::<B>().read() }
 }
 
 enum Slow {
     Go,
     ToSelf,
+    Refused(Refusal),
 }
 
 #[cold]
@@ -424,15 +421,17 @@ fn slow_switch(
     inbox: u64,
     to: ControlRef,
     to_inbox: u64,
-) -> Result<Slow, Refusal> {
-    may_wait(hot, me, inbox)?;
+) -> Slow {
+    if let Err(why) = may_wait(hot, me, inbox) {
+        return Slow::Refused(why);
+    }
     if to == me && to_inbox == inbox {
-        return Ok(Slow::ToSelf);
+        return Slow::ToSelf;
     }
     if to.waiting.get() == to_inbox {
-        return Ok(Slow::Go);
+        return Slow::Go;
     }
-    Err(match family::inbox_state(to, to_inbox) {
+    Slow::Refused(match family::inbox_state(to, to_inbox) {
         family::InboxState::Gone => Refusal::Dead,
         family::InboxState::Unbound => Refusal::Unbound,
         family::InboxState::Open => Refusal::NotWaiting,
@@ -440,6 +439,7 @@ fn slow_switch(
 }
 
 /// Why a wait may not begin.
+#[derive(Clone, Copy)]
 pub(super) enum Refusal {
     Dead,
     Unbound,
