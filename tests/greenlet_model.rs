@@ -239,6 +239,9 @@ fn live(w: &World, s: &Scope<'_, '_>, me: &Current<Message, Message>, number: us
     }
 }
 
+/// What greenlets return that swallow their kill: this and their number.
+const SWALLOWED: u64 = 1_000_000;
+
 /// Runs the program of a seed.
 ///
 /// # Errors
@@ -246,11 +249,15 @@ fn live(w: &World, s: &Scope<'_, '_>, me: &Current<Message, Message>, number: us
 fn run(seed: u64, bug: Bug) -> Result<(), String> {
     let random = Random(Cell::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1));
     let count = 2 + random.below(5) as usize;
-    let parents: Vec<usize> = (0..count)
-        .map(|n| random.below(n as u64 + 1) as usize)
+    let born: Vec<(usize, Option<u64>)> = (0..count)
+        .map(|n| {
+            let parent = random.below(n as u64 + 1) as usize;
+            let swallows = (random.below(4) == 0).then_some(SWALLOWED + n as u64);
+            (parent, swallows)
+        })
         .collect();
     let world = World {
-        model: RefCell::new(Model::new(&parents, bug)),
+        model: RefCell::new(Model::new(&born, bug)),
         random,
         handles: RefCell::default(),
         drops: Drops::new(),
@@ -264,7 +271,7 @@ fn run(seed: u64, bug: Bug) -> Result<(), String> {
     REPORTS.set(0);
     scope(|s, me: &Current<Message>| {
         w.handles.borrow_mut().push(me.handle());
-        for (n, &parent) in parents.iter().enumerate() {
+        for (n, &(parent, swallows)) in born.iter().enumerate() {
             let number = n + 1;
             let parent = w.handles.borrow()[parent];
             let g = s.spawn(
@@ -272,7 +279,17 @@ fn run(seed: u64, bug: Bug) -> Result<(), String> {
                 move |me: &Current<Message, Message>, first: Message| {
                     w.arrived(number, &What::Value(first.0));
                     drop(first);
-                    live(w, s, me, number)
+                    match swallows {
+                        None => live(w, s, me, number),
+                        Some(v) => catch_unwind(AssertUnwindSafe(|| live(w, s, me, number)))
+                            .unwrap_or_else(|payload| {
+                                // What it throws itself goes on.
+                                if payload.is::<Thrown>() {
+                                    resume_unwind(payload);
+                                }
+                                Message(v, w.drops.guard())
+                            }),
+                    }
                 },
             );
             w.handles.borrow_mut().push(g);
@@ -341,6 +358,7 @@ fn the_model_finds_bugs() {
         Bug::QueueNewestFirst,
         Bug::KillForgotten,
         Bug::NoReport,
+        Bug::KilledStarts,
     ];
     for bug in bugs {
         let found = (0..PROGRAMS).position(|seed| run(seed, bug).is_err());

@@ -1,12 +1,12 @@
 //! Who kills whom: ancestors, resumers, the dead, the unstarted, several at once, and those who will not die.
 #![forbid(unsafe_code)]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use greenloom::greenlet::{Current, Generator, Greenlet, SwitchError, Yield, scope};
+use greenloom::greenlet::{Current, Generator, Greenlet, Scope, SwitchError, Yield, scope};
 
-use crate::util::Drops;
+use crate::util::{Drops, alone};
 
 #[test]
 fn of_one_that_resumed_the_killer() {
@@ -292,4 +292,42 @@ fn that_reaches_into_nested_scopes_ends_the_innermost_first() {
         me.kill(&g).unwrap();
     });
     assert_eq!(*log.borrow(), ["inner", "nested", "outer"]);
+}
+
+#[test]
+fn by_a_victim_of_its_own_reaper_is_put_off() {
+    alone("kills::by_a_victim_of_its_own_reaper_is_put_off", || {
+        struct Reaps<'s, 'env>(&'s Scope<'s, 'env>, Greenlet<()>, &'env Cell<bool>);
+        impl Drop for Reaps<'_, '_> {
+            fn drop(&mut self) {
+                // A reap may not be broken off: its reaper is asked to end, and ends when this one has.
+                self.0.reap(&self.1);
+                self.2.set(!self.1.is_dead());
+            }
+        }
+        let (put_off, drops) = (Cell::new(false), Drops::new());
+        scope(|s, me: &Current<()>| {
+            let first = s.unbound::<(), ()>(me);
+            let (first_handle, put_off) = (first.handle(), &put_off);
+            let second = s.spawn(me, move |me: &Current<(), ()>, ()| {
+                let _reaps = Reaps(s, first_handle, put_off);
+                let _ = me.switch(&me.parent().unwrap(), ());
+                unreachable!()
+            });
+            let counted = drops.guard();
+            first.bind(move |me, ()| {
+                let _counted = counted;
+                s.reap(&second);
+                assert!(second.is_dead());
+                let _ = me.switch(&me.parent().unwrap(), ());
+                unreachable!()
+            });
+            me.switch(&second, ()).unwrap();
+            assert!(me.switch(&first_handle, ()).unwrap_err().is_exited());
+            let _ = me.receive();
+            assert!(first_handle.is_dead() && second.is_dead());
+        });
+        assert!(put_off.get());
+        assert_eq!((drops.alive(), drops.dropped()), (0, 1));
+    });
 }

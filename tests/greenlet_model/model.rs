@@ -6,7 +6,7 @@
 //!    │                          │  ▲   a message, an                                     (in the queue)
 //!    │ an outcome: queued       │  │   exception, a kill                                      │
 //!    └──────────► Runnable      │  └──────────────────────────────────────────────────────────┘ its turn
-//!                               ├──► Killing (until its victim is dead)
+//!                               ├──► Killing (until its victim is dead, or the wait is broken off)
 //!                               └──► Dead
 //! ```
 //!
@@ -71,6 +71,8 @@ pub(crate) enum Bug {
     KillForgotten,
     /// A report is lost.
     NoReport,
+    /// A greenlet killed between its first message and its start runs.
+    KilledStarts,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +86,12 @@ enum State {
     },
     /// In the queue, its victim being dead.
     KillDone,
-    Killing(usize),
+    /// In the queue, its wait for its victim being broken off.
+    KillBroken,
+    Killing {
+        victim: usize,
+        shielded: bool,
+    },
     Dead,
 }
 
@@ -114,6 +121,8 @@ struct Greenlet {
     /// Who waits in `kill` for its end, the latest last.
     killers: Vec<usize>,
     kill: bool,
+    /// It catches its kill and returns a value: this one.
+    swallows: Option<u64>,
 }
 
 /// See the file's head.
@@ -130,18 +139,19 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Main, running, and new greenlets with these parents.
-    pub(crate) fn new(parents: &[usize], bug: Bug) -> Self {
-        let greenlet = |state, parent| Greenlet {
+    /// Main, running, and new greenlets with these parents, and what they return instead of being killed.
+    pub(crate) fn new(born: &[(usize, Option<u64>)], bug: Bug) -> Self {
+        let greenlet = |state, parent, swallows| Greenlet {
             state,
             parent,
             first_parent: parent,
             pending: VecDeque::new(),
             killers: Vec::new(),
             kill: false,
+            swallows,
         };
-        let mut all = vec![greenlet(State::Running, ROOT)];
-        all.extend(parents.iter().map(|&p| greenlet(State::New, p)));
+        let mut all = vec![greenlet(State::Running, ROOT, None)];
+        all.extend(born.iter().map(|&(p, v)| greenlet(State::New, p, v)));
         Self {
             all,
             queue: VecDeque::new(),
@@ -207,8 +217,9 @@ impl Model {
             }
             Action::Kill(to) if to == ROOT => self.go(me, What::KillMain),
             Action::Reap(to) if to == ROOT || to == me => self.go(me, What::Killed),
-            Action::Kill(to) if to == me => self.die(me, Outcome::Exited),
-            Action::Kill(to) | Action::Reap(to) => self.kill(me, to),
+            Action::Kill(to) if to == me => self.die_killed(me),
+            Action::Kill(to) => self.kill(me, to, false),
+            Action::Reap(to) => self.kill(me, to, true),
             Action::Receive => {
                 if self.dies_at_wait(me) {
                 } else if let Some(outcome) = self.next_pending(me) {
@@ -244,7 +255,7 @@ impl Model {
     fn dies_at_wait(&mut self, me: usize) -> bool {
         let kill = self.all[me].kill;
         if kill {
-            self.die(me, Outcome::Exited);
+            self.die_killed(me);
         }
         kill
     }
@@ -270,7 +281,15 @@ impl Model {
         }
     }
 
-    fn kill(&mut self, me: usize, victim: usize) {
+    /// The answer of a kill, or a reap, that was given up.
+    fn given_up(shielded: bool) -> What {
+        match shielded {
+            true => What::Killed,
+            false => What::KillDeadlock,
+        }
+    }
+
+    fn kill(&mut self, me: usize, victim: usize, shielded: bool) {
         match self.all[victim].state {
             State::Dead => return self.go(me, What::Killed),
             State::New => {
@@ -281,27 +300,42 @@ impl Model {
             _ => self.all[victim].kill = true,
         }
         let mut suspended = self.all[victim].state == State::Suspended;
-        if let State::Killing(other) = self.all[victim].state
-            && self.waits_for(victim, me)
-        {
-            // It waits for its killer's end: that wait is broken off.
-            self.all[other].killers.retain(|&k| k != victim);
-            suspended = true;
+        if let Some(circle) = self.waits_for(victim, me) {
+            // It waits for its killer's end, directly or not: the first wait on the way that may be is broken off.
+            let Some((who, whom)) = circle else {
+                return self.go(me, Self::given_up(shielded));
+            };
+            self.all[whom].killers.retain(|&k| k != who);
+            if who == victim {
+                suspended = true;
+            } else {
+                self.all[who].state = State::KillBroken;
+                self.queue.push_back(who);
+            }
         }
         self.all[victim].killers.push(me);
-        self.all[me].state = State::Killing(victim);
+        self.all[me].state = State::Killing { victim, shielded };
         if suspended {
-            self.die(victim, Outcome::Exited);
+            self.die_killed(victim);
         } else {
             self.hub();
         }
     }
 
-    fn waits_for(&self, c: usize, whom: usize) -> bool {
-        match self.all[c].state {
-            State::Killing(victim) => victim == whom || self.waits_for(victim, whom),
-            _ => false,
+    /// Whether `c` waits in kills for the end of `whom`; and the first of them, with its victim, that is not shielded.
+    #[allow(clippy::option_option)]
+    fn waits_for(&self, c: usize, whom: usize) -> Option<Option<(usize, usize)>> {
+        let (mut at, mut first) = (c, None);
+        while at != whom {
+            let State::Killing { victim, shielded } = self.all[at].state else {
+                return None;
+            };
+            if !shielded {
+                first = first.or(Some((at, victim)));
+            }
+            at = victim;
         }
+        Some(first)
     }
 
     /// `c` is dead, its outcome apart; nobody will receive what is pending for it.
@@ -315,6 +349,14 @@ impl Model {
     fn discard(&mut self, outcome: &Outcome) {
         if matches!(outcome, Outcome::Panicked(_)) && self.bug != Bug::NoReport {
             self.reports += 1;
+        }
+    }
+
+    /// A kill is raised in `c`, which has started.
+    fn die_killed(&mut self, c: usize) {
+        match self.all[c].swallows {
+            Some(v) => self.die(c, Outcome::Returned(v)),
+            None => self.die(c, Outcome::Exited),
         }
     }
 
@@ -409,7 +451,11 @@ impl Model {
         };
         match next.map(|c| (c, self.all[c].state)) {
             Some((c, State::KillDone)) => self.go(c, What::Killed),
-            Some((c, State::Runnable { started: false })) if self.all[c].kill => {
+            Some((c, State::KillBroken)) if self.all[c].kill => self.die_killed(c),
+            Some((c, State::KillBroken)) => self.go(c, What::KillDeadlock),
+            Some((c, State::Runnable { started: false }))
+                if self.all[c].kill && self.bug != Bug::KilledStarts =>
+            {
                 // Killed before it started: it never does.
                 self.die(c, Outcome::Exited);
             }
@@ -422,9 +468,9 @@ impl Model {
             }
             None => {
                 let what = match self.all[ROOT].state {
-                    State::Killing(victim) => {
+                    State::Killing { victim, shielded } => {
                         self.all[victim].killers.retain(|&k| k != ROOT);
-                        What::KillDeadlock
+                        Self::given_up(shielded)
                     }
                     _ => What::Deadlock,
                 };
