@@ -276,7 +276,9 @@ impl<T> Drop for Generator<'_, T> {
             engine::kill_later(hot, self.control);
             return;
         }
-        scope::end(hot, me, self.control);
+        // Refused (the body waits for this greenlet's end itself), the kill stays asked for: what borrows is owned by a
+        // scope too, which waits for it.
+        let _ = scope::try_end(hot, me, self.control);
     }
 }
 

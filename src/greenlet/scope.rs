@@ -13,6 +13,7 @@ use std::panic::resume_unwind;
 use super::control::{ControlRef, FIRST_SERIAL, OpenInbox, State, flag};
 use super::current::Current;
 use super::engine::{self, Birth};
+use super::error::Deadlock;
 use super::generator::{Generator, Yield};
 use super::handle::Greenlet;
 use super::hot::{Hot, hot};
@@ -139,15 +140,27 @@ fn close(hot: &'static Hot, core: &Core) {
     }
 }
 
+/// Ends one greenlet, before which the scope cannot end.
+fn end(hot: &'static Hot, me: ControlRef, victim: ControlRef) {
+    if let Err(deadlock) = try_end(hot, me, victim) {
+        report::abort_hopeless(victim, &deadlock);
+    }
+}
+
 /// Ends one greenlet for its owner.
-pub(super) fn end(hot: &'static Hot, me: ControlRef, victim: ControlRef) {
+///
+/// # Errors
+/// It cannot end while this waits; it was asked to end all the same.
+pub(super) fn try_end(
+    hot: &'static Hot,
+    me: ControlRef,
+    victim: ControlRef,
+) -> Result<(), Deadlock> {
     if cfg!(panic = "abort") && victim.has(flag::STARTED) && victim.state.get() != State::Dead {
         report::abort_unfinished(victim);
     }
     victim.set_flag(flag::CLOSING);
-    if let Err(deadlock) = interrupt::shielded(me, || ending::kill(hot, me, victim)) {
-        report::abort_hopeless(victim, &deadlock);
-    }
+    interrupt::shielded(me, || ending::kill(hot, me, victim))
 }
 
 impl<'s, 'env> Scope<'s, 'env> {
@@ -256,7 +269,8 @@ impl<'s, 'env> Scope<'s, 'env> {
     }
 
     /// Ends `g` now instead of at the end of the scope: destructors run, its parent sees nothing but
-    /// [`Exited`](super::SwitchError::Exited). Does nothing if it is dead, or not of this scope.
+    /// [`Exited`](super::SwitchError::Exited). Does nothing if it is dead, or not of this scope. If it cannot end while
+    /// this waits, because it waits for this greenlet's end itself, it ends later.
     ///
     /// # Blocking
     /// Switches if it was started. Not interrupted by kills or deadlines.
@@ -266,7 +280,8 @@ impl<'s, 'env> Scope<'s, 'env> {
             return;
         }
         if core::ptr::eq(g.control.scope.get(), &raw const self.core) {
-            end(hot, me, g.control);
+            // Refused, the kill stays asked for, and the scope's own end is still to come.
+            let _ = try_end(hot, me, g.control);
         }
     }
 }
