@@ -49,6 +49,22 @@ pub(crate) struct TimerId {
     generation: NonZeroU32,
 }
 
+impl TimerId {
+    /// The id as a number, never 0.
+    pub(crate) fn to_bits(self) -> u64 {
+        u64::from(self.generation.get()) << 32 | u64::from(self.slot)
+    }
+
+    /// The inverse of [`to_bits`](Self::to_bits); `None` for 0.
+    pub(crate) fn from_bits(bits: u64) -> Option<Self> {
+        let generation = NonZeroU32::new((bits >> 32) as u32)?;
+        Some(Self {
+            slot: bits as u32,
+            generation,
+        })
+    }
+}
+
 #[derive(Debug)]
 struct Node<K> {
     key: K,

@@ -18,6 +18,7 @@ use std::io;
 
 use super::control::{BodyTable, ControlRef, Ending, Payload};
 use super::current::Current;
+use super::ending;
 use super::engine::{self, Birth};
 use super::error::SwitchError;
 use super::hot::{Hot, hot};
@@ -103,7 +104,7 @@ impl<F: FnOnce() -> Out, Out> Plain<F, Out> {
             run: run_plain::<F, Out>,
             drop_body: drop_as::<F>,
             drop_value: drop_as::<Out>,
-            value_needs_drop: core::mem::needs_drop::<Out>(),
+            value_needs_drop: core::mem::needs_drop::<Out>() || boxed::<Out>(),
             inbox_type: TypeId::of::<NoInbox>,
             finish,
         }
@@ -130,9 +131,9 @@ where
         run: run_switching::<F, In, Out>,
         drop_body: drop_as::<F>,
         drop_value: drop_as::<Out>,
-        value_needs_drop: core::mem::needs_drop::<Out>(),
+        value_needs_drop: core::mem::needs_drop::<Out>() || boxed::<Out>(),
         inbox_type: typeid::of::<In>,
-        finish: engine::finish,
+        finish: ending::finish,
     };
 }
 
@@ -143,7 +144,7 @@ const UNBOUND: &BodyTable = &BodyTable {
     drop_value: |_| {},
     value_needs_drop: false,
     inbox_type: TypeId::of::<NoInbox>,
-    finish: engine::finish,
+    finish: ending::finish,
 };
 
 /// # Safety
@@ -156,9 +157,13 @@ unsafe fn drop_as<T>(c: ControlRef) {
 /// # Safety
 /// What lies in `c`'s body place is an `F`; it is not taken yet.
 unsafe fn run_plain<F: FnOnce() -> Out, Out>(c: ControlRef) {
-    // SAFETY: the caller's promise.
-    let body = unsafe { take::<F>(c.body.get()) };
-    record(c, engine::caught(body));
+    run(c, || {
+        // SAFETY: the caller's promise; the taken body leaves room for an `Out`.
+        unsafe {
+            let body = take::<F>(c.body.get());
+            put::<Out>(c.body.get(), body());
+        }
+    });
 }
 
 /// # Safety
@@ -167,15 +172,14 @@ unsafe fn run_switching<F, In, Out>(c: ControlRef)
 where
     F: FnOnce(&Current<In, Out>, In) -> Out,
 {
-    let hot = hot();
-    let inbox = c.own_inbox.get();
-    // SAFETY: the caller's promise.
-    let body = unsafe { take::<F>(c.body.get()) };
-    let current = Current::new(c, inbox);
-    let ended = engine::caught(|| {
-        let first = if c.attention.get() & super::control::attention::KIND != 0
-            || c.attention.get() & super::control::attention::TRACE != 0
-        {
+    run(c, || {
+        let hot = hot();
+        let inbox = c.own_inbox.get();
+        let current = Current::new(c, inbox);
+        // SAFETY: the caller's promise. Taken first, so that a kill that comes with the first message drops it.
+        let body = unsafe { take::<F>(c.body.get()) };
+        let special = super::control::attention::KIND | super::control::attention::TRACE;
+        let first = if c.attention.get() & special != 0 {
             // SAFETY: the inbox has type `In`.
             match unsafe { engine::arrive::<In>(hot, c, inbox) } {
                 Ok(first) => first,
@@ -183,22 +187,22 @@ where
             }
         } else {
             // SAFETY: an ordinary value of the inbox's type is in flight.
-            unsafe { hot.message.get().cast::<In>().read() }
+            unsafe { engine::take_message::<In>(hot) }
         };
-        body(&current, first)
+        let value = body(&current, first);
+        // SAFETY: the taken body leaves room for an `Out`.
+        unsafe { put::<Out>(c.body.get(), value) };
     });
-    record(c, ended);
 }
 
-/// Stores how the body ended.
+/// Runs `body`, which leaves its value in the body's place, and stores how it ended.
+///
+/// The value does not come through here: without optimisation each frame on the way would hold copies of it, and a
+/// message of a kilobyte would take most of a stack.
 #[inline(always)]
-fn record<Out>(c: ControlRef, ended: Result<Out, Payload>) {
-    match ended {
-        Ok(value) => {
-            // SAFETY: the body was taken out of its place, which has room for an `Out` too.
-            unsafe { put::<Out>(c.body.get(), value) };
-            c.ending.set(Ending::Returned);
-        }
+fn run(c: ControlRef, body: impl FnOnce()) {
+    match engine::caught(body) {
+        Ok(()) => c.ending.set(Ending::Returned),
         Err(payload) => record_panic(c, payload),
     }
 }
@@ -326,6 +330,7 @@ where
     // SAFETY: the place was made for it.
     unsafe { put::<F>(c.body.get(), body) };
     let inbox = hot.serial();
+    c.set_flag(super::control::flag::COLD);
     c.own_inbox.set(inbox);
     c.waiting.set(inbox);
     Ok(c)
@@ -339,6 +344,7 @@ pub(super) fn create_unbound<Out>(hot: &'static Hot, birth: Birth) -> io::Result
     let layout = const { layout::<Box<()>, Out>() };
     // SAFETY: the table of an unbound greenlet runs nothing, and `waiting` 0 keeps everybody from switching to it.
     let c = unsafe { engine::create(hot, birth, UNBOUND, layout)? };
+    c.set_flag(super::control::flag::COLD);
     c.own_inbox.set(hot.serial());
     Ok(c)
 }

@@ -10,7 +10,7 @@ use super::control::{ControlRef, FIRST_SERIAL, attention};
 use super::error::{KillError, ParentError, SwitchError};
 use super::handle::{Greenlet, describe};
 use super::hot::hot;
-use super::{engine, family, interrupt};
+use super::{ending, engine, family, interrupt};
 
 /// The running greenlet: what its body gets, and what [`scope`](super::scope) gives to its closure.
 ///
@@ -155,7 +155,7 @@ impl<In, Out> Current<In, Out> {
             }
             interrupt::raise(victim, &interrupt::Interrupt::Kill);
         }
-        engine::kill(hot, self.control, victim).map_err(KillError::Deadlock)
+        ending::kill(hot, self.control, victim).map_err(KillError::Deadlock)
     }
 
     /// A handle to this inbox.

@@ -41,7 +41,7 @@ use super::control::{
 use super::error::{Deadlock, SwitchError};
 use super::hot::{Hot, Phase, hot};
 use super::interrupt;
-use super::{family, trace};
+use super::{ending, family, trace};
 use crate::stack::{SlotStack, StackSize};
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -65,29 +65,33 @@ fn suspend(me: ControlRef) {
     unsafe { (*me.yielder.get()).suspend(()) }
 }
 
+/// The deepest place in the chain: from here a greenlet suspends.
+const MAX_DEPTH: u8 = 2;
+
 /// Control goes from `me`, whose state the caller has set, to `to`; returns when `Hot::current` is `me` again.
 ///
-/// `Hot::current` is `to` already. `to` may be the hub.
+/// `Hot::current` is `to` already. `to` is not the hub, and not `me`.
 #[inline(always)]
 fn transfer(hot: &'static Hot, me: ControlRef, to: ControlRef) {
-    let depth = me.depth.get();
-    if depth == 0 || (depth == 1 && !to.is_native()) {
+    // A native stack is below everybody on the chain.
+    if me.depth.get() != MAX_DEPTH && !to.is_native() {
         let mut to = to;
         loop {
-            if to.is_native() {
-                // Only the root's own frame gets here with a native target: the hub (itself would have returned).
-                to = next_from_hub(hot);
-                if to == me {
-                    return;
-                }
-            }
-            resume(to, depth + 1);
+            resume(to, me.depth.get() + 1);
             to = current(hot);
             if to == me {
                 return;
             }
-            if depth != 0 && to.is_native() {
-                break;
+            // Control came back for somebody else: forward it.
+            if to.is_native() {
+                if !me.is_native() {
+                    break;
+                }
+                // The root is the trampoline; what it forwards to is the hub.
+                to = next_from_hub(hot);
+                if to == me {
+                    return;
+                }
             }
         }
     }
@@ -158,23 +162,42 @@ pub(crate) fn to_hub_counted(hot: &'static Hot, me: ControlRef) {
     if panicking() {
         counted(hot, me, || to_hub(hot, me));
     } else {
-        me.set_flag(flag::CALM);
+        me.ignore(attention::UNWINDS);
         to_hub(hot, me);
     }
 }
 
 #[cold]
 fn counted(hot: &'static Hot, me: ControlRef, f: impl FnOnce()) {
-    me.clear_flag(flag::CALM);
+    // Notes what is known of `me` now: once it is counted itself, less is.
+    unwinds(hot, me);
     hot.unwinding.set(hot.unwinding.get() + 1);
     f();
     hot.unwinding.set(hot.unwinding.get() - 1);
 }
 
+/// Whether `me`, which runs, unwinds, as far as can be told (invariant 7).
+///
+/// `panicking` is the thread's: while a neighbour is suspended in its unwinding it says nothing of `me`, and what counts
+/// is what was last known for certain, `attention::UNWINDS`.
+pub(crate) fn unwinds(hot: &Hot, me: ControlRef) -> bool {
+    if !panicking() {
+        me.ignore(attention::UNWINDS);
+        return false;
+    }
+    if hot.unwinding.get() == 0 {
+        me.attend(attention::UNWINDS);
+    }
+    me.attention.get() & attention::UNWINDS != 0
+}
+
 /// Whether the running greenlet itself unwinds, as far as can be told (invariant 7).
 #[inline]
 pub(crate) fn unwinding(hot: &Hot) -> bool {
-    panicking() && hot.unwinding.get() == 0
+    match hot.current.get() {
+        Some(me) => unwinds(hot, me),
+        None => panicking(),
+    }
 }
 
 /// Whether something may be raised in `me`, which was just resumed or is about to wait.
@@ -183,9 +206,14 @@ pub(crate) fn may_raise(hot: &Hot, me: ControlRef, just_resumed: bool) -> bool {
     if cfg!(panic = "abort") {
         return false;
     }
-    // With neighbours parked in their unwinding, `panicking` says nothing of `me`: only what was known when it was
-    // suspended counts, and only until it runs on.
-    !panicking() || (hot.unwinding.get() > 0 && just_resumed && me.has(flag::CALM))
+    // With neighbours parked in their unwinding, what was known when `me` was suspended counts only until it runs on.
+    !panicking() || (just_resumed && !unwinds(hot, me))
+}
+
+/// Unwinds `me`, which runs, with what was thrown at it.
+pub(super) fn unwind(me: ControlRef, payload: Payload) -> ! {
+    me.attend(attention::UNWINDS);
+    resume_unwind(payload)
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -209,11 +237,9 @@ fn begin_thread(hot: &'static Hot) -> ControlRef {
     );
     hot.phase.set(Phase::Active);
     hot.next.set(next_without_hub);
-    hot.root
-        .begin(None, hot.unique_id().get(), Location::caller());
-    hot.root.depth.set(0);
-    hot.hub.begin(None, 0, Location::caller());
-    hot.hub.depth.set(0);
+    hot.root.begin_native(hot.unique_id().get());
+    // What must not be done in a callback of the hub is found on the slow paths.
+    hot.hub.attend(attention::UNUSUAL);
     hot.current.set(Some(hot.root()));
     hot.queue.reserve(16);
     hot.queue.set_budget(u32::MAX);
@@ -243,7 +269,7 @@ fn next_without_hub(hot: &'static Hot) -> ControlRef {
 pub(crate) struct Birth {
     pub(crate) size: StackSize,
     pub(crate) site: &'static Location<'static>,
-    pub(crate) flags: u8,
+    pub(crate) flags: u16,
 }
 
 /// Makes a greenlet that never ran, state New, with an area below its control block for what `layout` says.
@@ -269,8 +295,7 @@ pub(super) unsafe fn create(
     let c = unsafe { ControlRef::in_slot(slot) };
     let id = hot.unique_id();
     slot.open(id, birth.site);
-    c.begin(Some(slot), id.get(), birth.site);
-    c.flags.set(birth.flags);
+    c.begin(slot, id, birth.flags);
     c.attention.set(hot.root.attention.get() & attention::TRACE);
     c.state.set(State::New);
     c.table.set(Some(table));
@@ -294,10 +319,14 @@ pub(super) unsafe fn create(
 fn entry(c: ControlRef, yielder: &Yielder<(), ()>) {
     c.yielder.set(yielder);
     c.state.set(State::Live);
-    c.set_flag(flag::STARTED | flag::CALM);
+    c.set_flag(flag::STARTED);
     if let Some(table) = c.table.get() {
-        if c.attention.get() & attention::KILL != 0 && c.has(flag::TASK) {
-            // Killed before it started: its body never runs.
+        let bits = c.attention.get();
+        if bits & attention::KILL != 0
+            && (c.has(flag::TASK) || bits & attention::KIND == attention::WOKEN)
+        {
+            // Killed before it started: its body never runs. A first message that waits for it is dropped with it.
+            c.ignore(attention::KIND);
             c.ending.set(Ending::Exited);
             body::drop_unstarted(c);
         } else {
@@ -313,26 +342,17 @@ fn entry(c: ControlRef, yielder: &Yielder<(), ()>) {
 #[inline]
 pub(crate) fn release(hot: &'static Hot, c: ControlRef) {
     debug_assert_eq!(c.state.get(), State::Dead);
+    let slot = c.slot();
+    if c.attention.get() & attention::TRACE != 0 {
+        trace::forget(hot, c);
+    }
     c.reset();
-    if let Some(slot) = c.slot() {
+    if let Some(slot) = slot {
         // SAFETY: invariant 10: the greenlet is dead. Its own last steps may still run on the stack, but nothing is
         // allocated before they are over: `finish` is the last that runs there.
         hot.with_arena(|a| unsafe { a.free(slot) });
         hot.live.set(hot.live.get() - 1);
     }
-}
-
-/// Ends a greenlet that never ran: drops its body on the current stack. Its slot stays until its outcome is fetched.
-pub(crate) fn end_unstarted(c: ControlRef) {
-    c.waiting.set(0);
-    c.state.set(State::Live);
-    if c.has(flag::UNBOUND) {
-        c.clear_flag(flag::UNBOUND);
-    } else {
-        body::drop_unstarted(c);
-    }
-    c.end();
-    c.ending.set(Ending::Exited);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -351,22 +371,20 @@ pub(super) unsafe fn switch<In, T>(
     value: T,
 ) -> Result<In, SwitchError<T>> {
     let hot = hot();
-    let mut value = ManuallyDrop::new(value);
     if hot.current.get() != Some(me)
         || to.waiting.get() != to_inbox
         || me.attention.get() != 0
         || panicking()
     {
-        // SAFETY: taken once; the slow path gives it back if the switch may go on.
-        match slow_switch(hot, me, inbox, to, to_inbox, unsafe {
-            ManuallyDrop::take(&mut value)
-        }) {
-            Slow::Go(v) => value = ManuallyDrop::new(v),
+        match slow_switch(hot, me, inbox, to, to_inbox) {
+            Slow::Go => {}
             // SAFETY: the two inboxes are one and the same, so `T` is `In`.
-            Slow::ToSelf(v) => return Ok(unsafe { cast(v) }),
-            Slow::Refused(e) => return Err(e),
+            Slow::ToSelf => return Ok(unsafe { cast(value) }),
+            Slow::Refused(why) => return Err(why.with(value)),
         }
     }
+    // Not before: a kill that was delivered in the slow path drops the value.
+    let mut value = ManuallyDrop::new(value);
     hot.message.set((&raw mut value).cast());
     to.waiting.set(0);
     me.waiting.set(inbox);
@@ -381,12 +399,6 @@ pub(super) unsafe fn switch<In, T>(
     Ok(unsafe { hot.message.get().cast::<In>().read() })
 }
 
-enum Slow<T> {
-    Go(T),
-    ToSelf(T),
-    Refused(SwitchError<T>),
-}
-
 /// # Safety
 /// `A` and `B` are the same type.
 unsafe fn cast<A, B>(a: A) -> B {
@@ -395,34 +407,43 @@ unsafe fn cast<A, B>(a: A) -> B {
     unsafe { (&raw const a).cast::<B>().read() }
 }
 
+enum Slow {
+    Go,
+    ToSelf,
+    Refused(Refusal),
+}
+
 #[cold]
 #[inline(never)]
-fn slow_switch<T>(
+fn slow_switch(
     hot: &'static Hot,
     me: ControlRef,
     inbox: u64,
     to: ControlRef,
     to_inbox: u64,
-    value: T,
-) -> Slow<T> {
+) -> Slow {
     if let Err(why) = may_wait(hot, me, inbox) {
-        return Slow::Refused(why.with(value));
+        return Slow::Refused(why);
     }
     if to == me && to_inbox == inbox {
-        return Slow::ToSelf(value);
+        return Slow::ToSelf;
     }
     if to.waiting.get() == to_inbox {
-        return Slow::Go(value);
+        return Slow::Go;
     }
     Slow::Refused(match family::inbox_state(to, to_inbox) {
-        family::InboxState::Gone => SwitchError::Dead(value),
-        family::InboxState::Unbound => SwitchError::Unbound(value),
-        family::InboxState::Open => SwitchError::NotWaiting(value),
+        family::InboxState::Gone => Refusal::Dead,
+        family::InboxState::Unbound => Refusal::Unbound,
+        family::InboxState::Open => Refusal::NotWaiting,
     })
 }
 
 /// Why a wait may not begin.
+#[derive(Clone, Copy)]
 pub(super) enum Refusal {
+    Dead,
+    Unbound,
+    NotWaiting,
     NotCurrent,
     Unwinding,
     Pending,
@@ -431,6 +452,9 @@ pub(super) enum Refusal {
 impl Refusal {
     fn with<T>(self, value: T) -> SwitchError<T> {
         match self {
+            Refusal::Dead => SwitchError::Dead(value),
+            Refusal::Unbound => SwitchError::Unbound(value),
+            Refusal::NotWaiting => SwitchError::NotWaiting(value),
             Refusal::NotCurrent => SwitchError::NotCurrent(value),
             Refusal::Unwinding => SwitchError::Unwinding(value),
             Refusal::Pending => SwitchError::Pending(value),
@@ -453,12 +477,12 @@ fn may_wait(hot: &'static Hot, me: ControlRef, inbox: u64) -> Result<(), Refusal
     Ok(())
 }
 
-/// Raises what is due in `me`; a kill that was delivered before, only a turn later (invariant 8).
+/// Raises what is due in `me`; what was delivered before, only a turn later (invariant 8).
 pub(crate) fn deliver(hot: &'static Hot, me: ControlRef, just_resumed: bool) {
     if interrupt::due(&me).is_none() || !may_raise(hot, me, just_resumed) {
         return;
     }
-    if me.kills.get() > 0 && !just_resumed {
+    if interrupt::delivered_before(me) && !just_resumed {
         yield_turn(hot, me);
     }
     if let Some(due) = interrupt::due(&me) {
@@ -479,10 +503,61 @@ pub(super) enum Arrival {
     Deadlock(Deadlock),
 }
 
+/// What control came with. Whoever asks takes it at once: it must not lie in flight while code of others runs.
+pub(super) enum Came {
+    /// An ordinary value, at `Hot::message`.
+    Value,
+    /// The outcome of a dead child.
+    Child(ControlRef),
+    /// An exception.
+    Thrown(Payload),
+    /// Nothing.
+    Nothing(Arrival),
+}
+
+/// Looks at `attention` after a wait at `inbox`; waits on if it was for nothing. Delivers kills and deadlines.
+pub(super) fn came(hot: &'static Hot, me: ControlRef, inbox: u64) -> Came {
+    loop {
+        let bits = me.attention.get();
+        me.ignore(attention::KIND);
+        match bits & attention::KIND {
+            attention::CHILD => match hot.dead.take() {
+                Some(child) => return Came::Child(child),
+                None => unreachable!("an outcome without its greenlet"),
+            },
+            attention::THROWN => {
+                // SAFETY: the kind says that `message` is the address of an `Option<Payload>` in a suspended frame.
+                let payload = unsafe { (*hot.message.get().cast::<Option<Payload>>()).take() };
+                match payload {
+                    Some(payload) => return Came::Thrown(payload),
+                    None => unreachable!("an exception without a payload"),
+                }
+            }
+            attention::ORPHAN => return Came::Nothing(Arrival::Exited),
+            attention::WOKEN => {
+                if bits & attention::DEADLOCK != 0 {
+                    me.ignore(attention::DEADLOCK);
+                    return Came::Nothing(Arrival::Deadlock(hot.take_deadlock()));
+                }
+                trace::woken(me);
+                if let Some(child) = family::take_pending(me, inbox) {
+                    return Came::Child(child);
+                }
+                deliver(hot, me, true);
+                // Nothing for it after all (a shield): wait on.
+                me.waiting.set(inbox);
+                to_hub_counted(hot, me);
+            }
+            // Other bits are for the next wait.
+            _ => return Came::Value,
+        }
+    }
+}
+
 /// What to do when `attention` says that no ordinary value arrived, or may have.
 ///
 /// # Safety
-/// `In` is the type of `inbox`.
+/// `In` is the type of `inbox`, and of the results of the children that answer there.
 #[cold]
 #[inline(never)]
 pub(super) unsafe fn arrive<In>(
@@ -490,53 +565,42 @@ pub(super) unsafe fn arrive<In>(
     me: ControlRef,
     inbox: u64,
 ) -> Result<In, Arrival> {
-    loop {
-        let bits = me.attention.get();
-        let kind = bits & attention::KIND;
-        me.ignore(attention::KIND);
-        if bits & attention::TRACE != 0 {
-            trace::arrived(me, kind == attention::THROWN);
+    match came(hot, me, inbox) {
+        Came::Value => {
+            // SAFETY: as at the end of `switch`.
+            let value = unsafe { take_message::<In>(hot) };
+            trace::woken(me);
+            Ok(value)
         }
-        let child = match kind {
-            attention::CHILD => hot.dead.take(),
-            attention::THROWN => {
-                // SAFETY: the kind says that `message` is the address of an `Option<Payload>` in a suspended frame.
-                let payload = unsafe { (*hot.message.get().cast::<Option<Payload>>()).take() };
-                match payload {
-                    Some(payload) => resume_unwind(payload),
-                    None => unreachable!("an exception without a payload"),
-                }
+        Came::Child(child) => {
+            // SAFETY: an outcome is addressed to an inbox whose type is that of the child's result: here `In`.
+            let outcome = unsafe { body::fetch::<In>(hot, child) };
+            trace::woken(me);
+            match outcome {
+                body::Outcome::Returned(v) => Ok(v),
+                body::Outcome::Panicked(payload) => unwind(me, payload),
+                body::Outcome::Exited => Err(Arrival::Exited),
             }
-            attention::ORPHAN => return Err(Arrival::Exited),
-            attention::WOKEN => {
-                if bits & attention::DEADLOCK != 0 {
-                    me.ignore(attention::DEADLOCK);
-                    return Err(Arrival::Deadlock(hot.take_deadlock()));
-                }
-                match family::take_pending(me, inbox) {
-                    Some(child) => Some(child),
-                    None => {
-                        deliver(hot, me, true);
-                        // Nothing for it after all (a shield): wait on.
-                        me.waiting.set(inbox);
-                        to_hub_counted(hot, me);
-                        continue;
-                    }
-                }
-            }
-            // SAFETY: as at the end of `switch`: an ordinary value, other bits are for the next wait.
-            _ => return Ok(unsafe { hot.message.get().cast::<In>().read() }),
-        };
-        let Some(child) = child else {
-            unreachable!("an outcome without its greenlet")
-        };
-        // SAFETY: an outcome is addressed to an inbox whose type is that of the child's result: here `In`.
-        return match unsafe { body::fetch::<In>(hot, child) } {
-            body::Outcome::Returned(v) => Ok(v),
-            body::Outcome::Panicked(payload) => resume_unwind(payload),
-            body::Outcome::Exited => Err(Arrival::Exited),
-        };
+        }
+        Came::Thrown(payload) => {
+            trace::thrown_at(me);
+            unwind(me, payload)
+        }
+        Came::Nothing(arrival) => {
+            trace::woken(me);
+            Err(arrival)
+        }
     }
+}
+
+/// Moves the value in flight out of its sender's frame.
+///
+/// # Safety
+/// An ordinary value of type `T` has just arrived, and was not taken yet.
+#[inline(always)]
+pub(super) unsafe fn take_message<T>(hot: &'static Hot) -> T {
+    // SAFETY: the caller's promise; the sender's frame is suspended until somebody switches to it.
+    unsafe { hot.message.get().cast::<T>().read() }
 }
 
 /// Waits at `inbox` of `me` with control in the hub. See `Current::receive`.
@@ -574,7 +638,7 @@ pub(super) unsafe fn throw<In>(
     }
     if to == me {
         return match family::inbox_state(to, to_inbox) {
-            family::InboxState::Open => resume_unwind(payload),
+            family::InboxState::Open => unwind(me, payload),
             _ => Err(SwitchError::Dead(payload)),
         };
     }
@@ -586,17 +650,9 @@ pub(super) unsafe fn throw<In>(
         }
         family::InboxState::Open => {}
     }
-    let mut message = Some(payload);
     if to.state.get() == State::New {
         // Its body never runs: it dies with the exception, which goes on to its parent.
-        end_unstarted(to);
-        family::leave_scope(to);
-        to.ending.set(Ending::Panicked);
-        if let Some(p) = message.take() {
-            to.set_payload(p);
-        }
-        me.waiting.set(inbox);
-        let next = family::hand_over(hot, to);
+        let next = ending::throw_into_new(hot, me, inbox, to, payload);
         if next == me {
             // SAFETY: `In` is the type of `inbox`.
             return unsafe { arrive(hot, me, inbox) }.map_err(SwitchError::from_arrival);
@@ -604,6 +660,7 @@ pub(super) unsafe fn throw<In>(
         hot.current.set(Some(next));
         transfer_counted(hot, me, next);
     } else {
+        let mut message = Some(payload);
         hot.message.set((&raw mut message).cast());
         to.waiting.set(0);
         to.attend(attention::THROWN);
@@ -617,11 +674,13 @@ pub(super) unsafe fn throw<In>(
 
 /// [`transfer`], counting `me` among the unwinding if it is.
 #[inline(never)]
-fn transfer_counted(hot: &'static Hot, me: ControlRef, to: ControlRef) {
-    if panicking() {
+pub(super) fn transfer_counted(hot: &'static Hot, me: ControlRef, to: ControlRef) {
+    if to == hot.hub() {
+        to_hub_counted(hot, me);
+    } else if panicking() {
         counted(hot, me, || transfer(hot, me, to));
     } else {
-        me.set_flag(flag::CALM);
+        me.ignore(attention::UNWINDS);
         transfer(hot, me, to);
     }
 }
@@ -651,51 +710,7 @@ pub(super) unsafe fn hand(
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Kill
-
-/// Ends `victim` and returns when it is dead. The caller has checked that it may be killed.
-///
-/// Parks without being interrupted: a killer that goes away would leave nobody to return to.
-///
-/// # Errors
-/// The hub found that the victim can never end (it is parked for ever in a shield, or in a destructor).
-pub(super) fn kill(hot: &'static Hot, me: ControlRef, victim: ControlRef) -> Result<(), Deadlock> {
-    match victim.state.get() {
-        State::Free | State::Dead => return Ok(()),
-        State::New => {
-            end_unstarted(victim);
-            family::leave_scope(victim);
-            family::post(hot, victim, Some(me));
-            return Ok(());
-        }
-        State::Live | State::Runnable | State::Parked => {}
-    }
-    victim.attend(attention::KILL);
-    me.next_killer.set(victim.killer.get());
-    victim.killer.set(Some(me));
-    me.waiting.set(INBOX_KILLING);
-    let held_back = victim.shield.get() > 0 || victim.waiting.get() == INBOX_KILLING;
-    if victim.is_suspended() && !held_back {
-        victim.waiting.set(0);
-        victim.attend(attention::WOKEN);
-        hot.current.set(Some(victim));
-        transfer_counted(hot, me, victim);
-    } else {
-        if !held_back {
-            wake_for_interrupt(hot, victim);
-        }
-        to_hub_counted(hot, me);
-    }
-    let kind = me.attention.get() & attention::KIND;
-    me.ignore(attention::KIND);
-    if kind == attention::KILLED {
-        return Ok(());
-    }
-    // Only a deadlock ends this wait otherwise: the victim lives, and must not return to us later.
-    me.ignore(attention::DEADLOCK);
-    family::forget_killer(victim, me);
-    Err(hot.take_deadlock())
-}
+// Kill and wake
 
 /// Asks for the end of a greenlet that nobody waits for: it ends when the hub lets it run.
 pub(super) fn kill_later(hot: &'static Hot, c: ControlRef) {
@@ -744,36 +759,9 @@ pub(crate) fn unpark(hot: &'static Hot, c: ControlRef, epoch: u64) -> bool {
 #[inline]
 pub(crate) fn retire(hot: &'static Hot, c: ControlRef) {
     c.end();
-    if c.killer.get().is_some() {
+    if c.has(flag::COLD) {
         family::release_killers(hot, c.killer.take());
     }
-}
-
-/// Ends a greenlet whose parent, or killer, is on this thread: the `finish` of greenlets and generators.
-pub(super) fn finish(c: ControlRef) {
-    let hot = hot();
-    if !c.upper.ext.get().is_null()
-        && let Some(drop_ext) = hot.drop_ext.get()
-    {
-        drop_ext(c);
-    }
-    family::leave_scope(c);
-    if family::is_orphan(c) {
-        // Its result goes nowhere: drop it while its own stack can still run code.
-        body::discard(c);
-    }
-    c.end();
-    let next = match c.killer.take() {
-        Some(killer) => {
-            family::post(hot, c, Some(killer));
-            family::release_killers(hot, killer.next_killer.take());
-            killer.waiting.set(0);
-            killer.attend(attention::KILLED);
-            killer
-        }
-        None => family::hand_over(hot, c),
-    };
-    hot.current.set(Some(next));
 }
 
 /// Runs `f`, catching its unwinding.

@@ -20,6 +20,11 @@ impl Deadlock {
         Self { text: text.into() }
     }
 
+    /// Of a kill whose victim waits for the end of its killer.
+    pub(crate) fn circle() -> Self {
+        Self::new("deadlock: the victim of the kill waits for the end of its killer".to_owned())
+    }
+
     /// On a thread where nothing but greenlets could wake main.
     pub(crate) fn alone() -> Self {
         Self::new(

@@ -9,14 +9,13 @@
 //! | waits elsewhere, is parked, or is queued     | stays on its pending list; control goes to the hub              |
 //! | is dead, or the inbox's scope has ended      | is dropped (a panic is reported); control goes to the scope's opener |
 //!
-//! After a kill control goes to the killer first, and the parent is woken through the hub.
+//! After a kill control goes to the killer first, and the parent is woken through the hub. The order of all that is
+//! in ending.rs.
 //!
 //! This file moves control blocks between lists; it never switches.
 
 use super::body;
-use super::control::{
-    Control, ControlRef, Ending, FIRST_SERIAL, OpenInbox, State, attention, flag,
-};
+use super::control::{Control, ControlRef, FIRST_SERIAL, OpenInbox, State, attention, flag};
 use super::engine;
 use super::hot::Hot;
 
@@ -117,7 +116,13 @@ pub(crate) fn take_pending(me: ControlRef, inbox: u64) -> Option<ControlRef> {
     None
 }
 
-fn append_pending(parent: ControlRef, child: ControlRef) {
+/// Takes the oldest outcome, whatever its inbox.
+pub(super) fn take_any_pending(me: ControlRef) -> Option<ControlRef> {
+    take_pending(me, me.pending.get()?.parent_inbox.get())
+}
+
+/// Puts the outcome of the dead `child` at the end of what is pending for `parent`.
+pub(super) fn append_pending(parent: ControlRef, child: ControlRef) {
     child.next_pending.set(None);
     let mut last = parent.pending.get();
     match last {
@@ -136,7 +141,7 @@ fn append_pending(parent: ControlRef, child: ControlRef) {
 }
 
 /// The parent, if the inbox that the outcome is addressed to still exists.
-fn living_parent(c: ControlRef) -> Option<ControlRef> {
+pub(super) fn living_parent(c: ControlRef) -> Option<ControlRef> {
     let parent = c.parent.get()?;
     match c.parent_inbox.get() {
         // A generator's caller: it waits in `next`, or it is not its parent any more.
@@ -145,88 +150,7 @@ fn living_parent(c: ControlRef) -> Option<ControlRef> {
     }
 }
 
-/// Whether nobody will ever fetch what `c` ends with.
-pub(crate) fn is_orphan(c: ControlRef) -> bool {
-    living_parent(c).is_none()
-}
-
-/// Addresses the outcome of the dead `c` to its parent and says who gets control.
-pub(crate) fn hand_over(hot: &'static Hot, c: ControlRef) -> ControlRef {
-    let mut c = c;
-    loop {
-        let Some(parent) = living_parent(c) else {
-            let opener = opener(c);
-            body::discard(c);
-            engine::release(hot, c);
-            return match opener {
-                Some(o) if o.is_suspended() && o.waiting.get() >= FIRST_SERIAL => {
-                    o.waiting.set(0);
-                    o.attend(attention::ORPHAN);
-                    o
-                }
-                _ => hot.hub(),
-            };
-        };
-        let inbox = c.parent_inbox.get();
-        if parent.waiting.get() != inbox {
-            append_pending(parent, c);
-            return hot.hub();
-        }
-        if parent.state.get() == State::New && c.ending.get() != Ending::Returned {
-            inherit(hot, parent, c);
-            c = parent;
-            continue;
-        }
-        parent.waiting.set(0);
-        parent.attend(attention::CHILD);
-        hot.dead.set(Some(c));
-        return parent;
-    }
-}
-
-/// An unstarted parent dies of what its child ended with.
-fn inherit(hot: &'static Hot, parent: ControlRef, child: ControlRef) {
-    engine::end_unstarted(parent);
-    leave_scope(parent);
-    parent.ending.set(child.ending.get());
-    if let Some(payload) = child.take_payload() {
-        parent.set_payload(payload);
-    }
-    engine::release(hot, child);
-}
-
-/// Addresses the outcome of the dead `c` to its parent without giving control away: a parent that waits is woken through
-/// the hub. If the killer is the parent itself, its `kill` that returns says enough.
-pub(crate) fn post(hot: &'static Hot, c: ControlRef, killer: Option<ControlRef>) {
-    let mut c = c;
-    loop {
-        let silent =
-            c.ending.get() == Ending::Exited && killer.is_some() && c.parent.get() == killer;
-        let parent = if silent { None } else { living_parent(c) };
-        let Some(parent) = parent else {
-            body::discard(c);
-            engine::release(hot, c);
-            return;
-        };
-        if parent.state.get() == State::New
-            && parent.waiting.get() == c.parent_inbox.get()
-            && c.ending.get() != Ending::Returned
-        {
-            inherit(hot, parent, c);
-            c = parent;
-            continue;
-        }
-        append_pending(parent, c);
-        if parent.waiting.get() == c.parent_inbox.get() {
-            parent.waiting.set(0);
-            parent.attend(attention::WOKEN);
-            engine::make_runnable(hot, parent);
-        }
-        return;
-    }
-}
-
-/// Wakes the killers behind the first: their victim is dead.
+/// Wakes killers, `first` and those behind it: their victim is dead.
 pub(crate) fn release_killers(hot: &'static Hot, first: Option<ControlRef>) {
     let mut at = first;
     while let Some(killer) = at {
@@ -254,7 +178,8 @@ pub(crate) fn forget_killer(victim: ControlRef, killer: ControlRef) {
     }
 }
 
-fn opener(c: ControlRef) -> Option<ControlRef> {
+/// Who opened the scope of `c`.
+pub(super) fn opener(c: ControlRef) -> Option<ControlRef> {
     // SAFETY: the scope's core stays in its frame until every greenlet of the scope is dead, and `c` is only now dying.
     unsafe { c.scope.get().as_ref() }.map(|core| core.opener)
 }
@@ -303,7 +228,8 @@ pub(crate) fn would_cycle(c: ControlRef, parent: ControlRef) -> bool {
         if p == c {
             return true;
         }
-        at = living_parent(p);
+        // Who asks a generator for items is nobody's parent: with that link there could be circles already.
+        at = living_parent(p).filter(|_| p.parent_inbox.get() >= FIRST_SERIAL);
     }
     false
 }

@@ -11,11 +11,11 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::panic::Location;
-use std::panic::resume_unwind;
 
 use super::body::{self, Finish};
 use super::control::{ControlRef, INBOX_GENERATOR, INBOX_YIELD, State, attention, flag};
-use super::engine::{self, Birth};
+use super::ending;
+use super::engine::{self, Arrival, Birth, Came};
 use super::hot::{Phase, hot};
 use super::scope::{self, Core};
 use super::{family, trace};
@@ -60,7 +60,7 @@ struct EndsAtCaller;
 
 impl Finish for EndsAtCaller {
     fn finish(c: ControlRef) {
-        engine::finish(c);
+        ending::finish(c);
     }
 }
 
@@ -106,6 +106,7 @@ impl<'s, T: 's> Generator<'s, T> {
         match unsafe { body::create_plain::<_, (), EndsAtCaller>(hot, birth, body) } {
             Ok(c) => {
                 c.waiting.set(INBOX_YIELD);
+                c.set_flag(flag::COLD);
                 Self {
                     control: c,
                     id: c.id.get(),
@@ -124,10 +125,10 @@ impl<'s, T: 's> Generator<'s, T> {
     }
 
     fn ask(&mut self) -> Option<T> {
-        let (hot, me) = engine::enter();
         if !self.is_alive() {
             return None;
         }
+        let (hot, me) = engine::enter();
         let c = self.control;
         assert!(
             me != hot.hub(),
@@ -149,21 +150,27 @@ impl<'s, T: 's> Generator<'s, T> {
             me.waiting.set(INBOX_GENERATOR);
             engine::to_hub_counted(hot, me);
         }
-        // What comes is an item in flight, the body's end, or an interruption of this wait.
-        if me.attention.get() & attention::KIND == attention::CHILD {
-            me.ignore(attention::KIND);
-            let child = hot.dead.take()?;
-            // SAFETY: the body returns `()`.
-            return match unsafe { body::fetch::<()>(hot, child) } {
-                body::Outcome::Panicked(payload) => resume_unwind(payload),
-                body::Outcome::Returned(()) | body::Outcome::Exited => None,
-            };
-        }
-        // SAFETY: only `yield_` of this body's `Yield<T>` sends to this wait: a `T`.
-        match unsafe { engine::arrive::<T>(hot, me, INBOX_GENERATOR) } {
-            Ok(item) => Some(item),
-            Err(engine::Arrival::Deadlock(d)) => panic!("{d}"),
-            Err(engine::Arrival::Exited) => None,
+        // What comes is an item in flight, the body's end, or an interruption of this wait. Not `arrive`: the body's
+        // result, unlike what it yields, is `()`.
+        match engine::came(hot, me, INBOX_GENERATOR) {
+            Came::Value => {
+                // SAFETY: only `yield_` of this body's `Yield<T>` sends to this wait: a `T`.
+                let item = unsafe { engine::take_message::<T>(hot) };
+                trace::woken(me);
+                Some(item)
+            }
+            Came::Child(child) => {
+                // SAFETY: the body returns `()`, and nobody else's end is addressed to this wait.
+                let outcome = unsafe { body::fetch::<()>(hot, child) };
+                trace::woken(me);
+                match outcome {
+                    body::Outcome::Panicked(payload) => engine::unwind(me, payload),
+                    body::Outcome::Returned(()) | body::Outcome::Exited => None,
+                }
+            }
+            Came::Thrown(payload) => engine::unwind(me, payload),
+            Came::Nothing(Arrival::Deadlock(d)) => panic!("{d}"),
+            Came::Nothing(Arrival::Exited) => None,
         }
     }
 }

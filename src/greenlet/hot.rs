@@ -71,8 +71,6 @@ pub(crate) struct Hot {
     pub(crate) drop_ext: Cell<Option<fn(ControlRef)>>,
     /// Who was traced last.
     pub(crate) traced: Cell<Option<ControlRef>>,
-    /// Set by the fork handler in the child: the greenlet that called `fork`.
-    pub(crate) forked_in: Cell<Option<ControlRef>>,
     pub(crate) arena: ManuallyDrop<UnsafeCell<Arena>>,
     /// The thread's own stack.
     pub(crate) root: ManuallyDrop<Control>,
@@ -108,7 +106,6 @@ impl Hot {
             at_end: Cell::new(None),
             drop_ext: Cell::new(None),
             traced: Cell::new(None),
-            forked_in: Cell::new(None),
             arena: ManuallyDrop::new(UnsafeCell::new(Arena::new())),
             root: ManuallyDrop::new(Control::new_native(State::Live)),
             hub: ManuallyDrop::new(Control::new_native(State::Live)),

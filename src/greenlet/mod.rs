@@ -46,6 +46,7 @@
 pub(crate) mod body;
 pub(crate) mod control;
 mod current;
+mod ending;
 pub(crate) mod engine;
 pub(crate) mod error;
 pub(crate) mod family;

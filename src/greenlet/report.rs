@@ -8,6 +8,7 @@
 
 use core::any::Any;
 use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, RwLock};
 
 use super::control::{ControlRef, Payload, flag};
@@ -136,6 +137,10 @@ fn line(text: core::fmt::Arguments<'_>) {
 
 /// Reports a panic by the policy, and drops its payload.
 pub(crate) fn unobserved(c: ControlRef, payload: Payload) {
+    if super::interrupt::is_interrupt(&*payload) {
+        // Who was killed while it dropped something of `c`: its kill comes again at its next wait.
+        return;
+    }
     let policy = POLICY
         .read()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -143,7 +148,7 @@ pub(crate) fn unobserved(c: ControlRef, payload: Payload) {
     let panic = UnobservedPanic {
         id: c.id.get(),
         name: c.name(),
-        site: c.site.get(),
+        site: c.site(),
         payload: &*payload,
     };
     match policy {
@@ -153,22 +158,38 @@ pub(crate) fn unobserved(c: ControlRef, payload: Payload) {
             std::process::abort();
         }
         PanicPolicy::Custom(f) => {
-            drop(std::panic::catch_unwind(core::panic::AssertUnwindSafe(
-                || f(&panic),
-            )));
+            let called = catch_unwind(AssertUnwindSafe(|| {
+                f(&panic);
+                drop(f);
+            }));
+            if let Err(panicked) = called {
+                drop_payload(panicked);
+            }
         }
     }
-    // The payload is user data: its destructor may panic too.
-    drop(std::panic::catch_unwind(core::panic::AssertUnwindSafe(
-        || drop(payload),
-    )));
+    drop_payload(payload);
+}
+
+/// How often the destructor of a payload may panic with another payload before that is given up.
+const MAX_PAYLOADS: u32 = 8;
+
+/// Drops a payload. It is user data: its destructor may panic, with a payload of its own.
+pub(crate) fn drop_payload(payload: Payload) {
+    let mut payload = payload;
+    for _ in 0..MAX_PAYLOADS {
+        match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            Ok(()) => return,
+            Err(next) => payload = next,
+        }
+    }
+    core::mem::forget(payload);
 }
 
 /// Reports a body that swallowed the hundredth delivery of its kill; aborts if its scope cannot end without it.
 pub(crate) fn swallowed_kills(c: ControlRef) {
     let name = c.name();
     let who = Who(c.id.get(), name.as_deref());
-    let site: &dyn core::fmt::Display = match c.site.get() {
+    let site: &dyn core::fmt::Display = match c.site() {
         Some(site) => site,
         None => &"an unknown place",
     };
@@ -188,7 +209,7 @@ pub(crate) fn swallowed_kills(c: ControlRef) {
 pub(crate) fn abort_unfinished(c: ControlRef) -> ! {
     let name = c.name();
     let who = Who(c.id.get(), name.as_deref());
-    match c.site.get() {
+    match c.site() {
         Some(site) => line(format_args!(
             "a scope ended with greenlet {who} started and unfinished (spawned at {site}); it cannot be unwound under panic=abort: aborting"
         )),

@@ -16,7 +16,7 @@ use super::engine::{self, Birth};
 use super::generator::{Generator, Yield};
 use super::handle::Greenlet;
 use super::hot::{Hot, hot};
-use super::{body, family, interrupt, report};
+use super::{body, ending, family, interrupt, report};
 use crate::stack::StackSize;
 
 /// What the engine knows of a scope.
@@ -145,7 +145,7 @@ pub(super) fn end(hot: &'static Hot, me: ControlRef, victim: ControlRef) {
         report::abort_unfinished(victim);
     }
     victim.set_flag(flag::CLOSING);
-    if let Err(deadlock) = interrupt::shielded(me, || engine::kill(hot, me, victim)) {
+    if let Err(deadlock) = interrupt::shielded(me, || ending::kill(hot, me, victim)) {
         report::abort_hopeless(victim, &deadlock);
     }
 }
@@ -239,6 +239,7 @@ impl<'s, 'env> Scope<'s, 'env> {
     }
 
     fn adopt<In>(&self, c: ControlRef, (parent, inbox): (ControlRef, u64)) -> Greenlet<In> {
+        c.set_flag(flag::COLD);
         c.parent.set(Some(parent));
         c.parent_inbox.set(inbox);
         family::join_scope(&self.core, c);

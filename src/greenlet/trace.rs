@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::control::{ControlRef, attention};
 use super::engine;
-use super::hot::hot;
+use super::hot::{Hot, hot};
 
 /// How control moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +71,8 @@ pub type TraceFn = Rc<dyn Fn(TraceKind, &Traced, &Traced)>;
 
 thread_local! {
     static TRACE: RefCell<Option<TraceFn>> = const { RefCell::new(None) };
+    /// Who was traced last, if its slot has been given back since: it may be another's by now.
+    static GONE: RefCell<Option<Traced>> = const { RefCell::new(None) };
 }
 
 /// Sets the trace function of this thread, and returns what was set before.
@@ -95,14 +97,31 @@ pub fn set_trace(f: Option<TraceFn>) -> Option<TraceFn> {
     old
 }
 
+/// Control has arrived in `me`, not by a throw. What it came with has been taken: this runs code of others.
+#[inline]
+pub(super) fn woken(me: ControlRef) {
+    if me.attention.get() & attention::TRACE != 0 {
+        arrived(me, false);
+    }
+}
+
+/// The same, by a throw.
+pub(super) fn thrown_at(me: ControlRef) {
+    if me.attention.get() & attention::TRACE != 0 {
+        arrived(me, true);
+    }
+}
+
 /// Control has arrived in `me`.
 #[cold]
 pub(crate) fn arrived(me: ControlRef, thrown: bool) {
     let hot = hot();
-    let from = hot.traced.replace(Some(me)).unwrap_or(me);
-    if from == me {
-        return;
-    }
+    let from = match hot.traced.replace(Some(me)) {
+        Some(from) if from == me => return,
+        Some(from) => Some(Traced::of(from)),
+        None => GONE.try_with(|g| g.take()).ok().flatten(),
+    };
+    let Some(from) = from else { return };
     // Cloned out: none of our cells is taken while the function runs (invariant 4).
     let f = TRACE.try_with(|t| t.borrow().clone()).ok().flatten();
     if let Some(f) = f {
@@ -111,6 +130,16 @@ pub(crate) fn arrived(me: ControlRef, thrown: bool) {
         } else {
             TraceKind::Switch
         };
-        f(kind, &Traced::of(from), &Traced::of(me));
+        f(kind, &from, &Traced::of(me));
+    }
+}
+
+/// The slot of `c` is about to be given back.
+#[cold]
+pub(super) fn forget(hot: &Hot, c: ControlRef) {
+    if hot.traced.get() == Some(c) {
+        let gone = Traced::of(c);
+        let _ = GONE.try_with(|g| g.replace(Some(gone)));
+        hot.traced.set(None);
     }
 }

@@ -234,7 +234,8 @@ fn park_greenlet<W: Waiting>(
     let mut fine = false;
     if let Some(deadline) = how.deadline {
         let now = hub.clock.now();
-        if deadline <= now {
+        // A sleep gives way even if its time has passed: its timer then goes off in the next turn.
+        if deadline <= now && how.report.elapsed {
             return if waiting.cancel() {
                 End::TimedOut
             } else {
@@ -272,6 +273,8 @@ fn park_greenlet<W: Waiting>(
                 trace::arrived(me, false);
             }
             if waiting.granted() {
+                // If that came together with the news that it never would: that is not for the next wait.
+                me.ignore(attention::DEADLOCK);
                 return End::Granted;
             }
             if me.attention.get() != 0 {
@@ -352,7 +355,7 @@ fn interrupted<W: Waiting>(
     if !engine::may_raise(hot, me, just_resumed) {
         return None;
     }
-    if me.kills.get() > 0 && !just_resumed {
+    if interrupt::delivered_before(me) && !just_resumed {
         engine::yield_turn(hot, me);
         if waiting.granted() {
             return Some(End::Granted);
@@ -399,8 +402,6 @@ pub fn yield_now() {
     if let Some(me) = hot.current.get()
         && me.attention.get() == 0
         && !std::thread::panicking()
-        && hot.phase.get() == Phase::Active
-        && me != hot.hub()
     {
         me.state.set(State::Runnable);
         hot.queue.push(me);

@@ -20,6 +20,7 @@ use crate::greenlet::body;
 use crate::greenlet::control::{ControlRef, State};
 use crate::greenlet::error::Deadlock;
 use crate::greenlet::hot::{Hot, Phase, hot};
+use crate::hub::error;
 use crate::hub::sched::{self, Hub, Message, Ref, Waiter};
 use crate::hub::{HubHandle, lifecycle};
 use crate::park::{End, How, Reason, Report, Ticket, Waiting, park_until};
@@ -165,6 +166,7 @@ pub(super) enum Seen {
 }
 
 impl Address {
+    #[inline]
     pub(super) fn look(&self) -> Seen {
         let hot = hot();
         match sched::get(hot) {
@@ -342,7 +344,10 @@ impl<T: 'static> JoinHandle<T> {
             }
             Seen::Here(..) | Seen::Gone => {
                 self.used_up();
-                Ok(Err(JoinError::Lost))
+                Ok(Err(match hot().phase.get() {
+                    Phase::Forked => JoinError::CannotWait(error::forked()),
+                    _ => JoinError::Lost,
+                }))
             }
             Seen::There => remote::join(self, deadline, report),
         }

@@ -124,12 +124,16 @@ impl Builder {
         }
         let epoch = hot.serial();
         c.park_epoch.set(epoch);
+        // A task has no parent, so the field is free for what a kill before the start needs.
+        c.set_flag(flag::COLD);
+        c.parent_inbox.set(0);
         if let Some(deadline) = deadline_after(d) {
             let flags = TimerFlags {
                 fine: d < Duration::from_millis(1),
                 daemon: self.daemon,
             };
-            hub.set_timer(deadline, flags, Alarm::Wake(c, epoch));
+            let timer = hub.set_timer(deadline, flags, Alarm::Wake(c, epoch));
+            c.parent_inbox.set(timer.to_bits());
         }
         Ok(handle_of(hub, c, self.name))
     }

@@ -130,7 +130,7 @@ impl Finish for TaskEnd {
         let Some(hub) = sched::get(hot) else {
             fork::abandoned(hot)
         };
-        if fork::is_forked_copy(hot, c) {
+        if fork::is_parents(hot, c) {
             fork::abandoned(hot);
         }
         let mut ext = None;
