@@ -156,6 +156,34 @@ fn a_second_waiter_is_refused_and_the_first_not_disturbed() {
 }
 
 #[test]
+fn a_reader_whose_data_another_took_waits_on() {
+    let (a, mut b) = pair();
+    let a = Rc::new(a);
+    let patient = Rc::clone(&a);
+    let patient = spawn(move || {
+        let mut byte = [0];
+        (&*patient).read_exact(&mut byte).map(|()| byte)
+    });
+    yield_now();
+    // Runnable all the time, so that it is before the one that the event wakes.
+    let thief = spawn(move || {
+        let mut buf = [0; 8];
+        loop {
+            match (&*a).read(&mut buf) {
+                Ok(n) => return buf[..n].to_vec(),
+                Err(e) => assert!(busy(&e).is_some()),
+            }
+            yield_now();
+        }
+    });
+    b.write_all(b"first").unwrap();
+    assert_eq!(thief.join().unwrap(), b"first");
+    yield_now();
+    b.write_all(b"2").unwrap();
+    assert_eq!(patient.join().unwrap().unwrap(), *b"2");
+}
+
+#[test]
 fn a_thread_counts_as_a_waiter() {
     let (a, mut b) = pair();
     let a = Arc::new(a);
