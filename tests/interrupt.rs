@@ -540,3 +540,39 @@ fn what_a_neighbours_unwinding_held_back_comes_when_it_is_over() {
     let timed = timed.join_timeout(Duration::from_secs(20));
     assert!(timed.expect("its time is over in the end").unwrap());
 }
+
+#[test]
+fn a_kill_never_breaks_into_an_unwinding_that_began_under_a_neighbours() {
+    // A payload raised in a destructor that runs in an unwinding would abort the process.
+    util::alone(
+        "a_kill_never_breaks_into_an_unwinding_that_began_under_a_neighbours",
+        || {
+            let done = Rc::new(Cell::new(false));
+            let neighbour = unwinding_neighbour(&done);
+            let slept = Rc::new(Cell::new(0));
+            let victims: Vec<_> = (0..2)
+                .map(|_| {
+                    let slept = Rc::clone(&slept);
+                    spawn(move || {
+                        sleep(MS);
+                        let _on_drop = OnDrop(move || {
+                            sleep(10 * MS);
+                            slept.set(slept.get() + 1);
+                        });
+                        resume_unwind(Box::new("on purpose"));
+                    })
+                })
+                .collect();
+            sleep(5 * MS);
+            for victim in &victims {
+                victim.kill();
+            }
+            done.set(true);
+            assert!(neighbour.join().unwrap_err().is_panic());
+            for victim in victims {
+                assert!(victim.join().is_err());
+            }
+            assert_eq!(slept.get(), 2);
+        },
+    );
+}

@@ -52,6 +52,8 @@ pub(crate) struct Hot {
     serial: Cell<u64>,
     /// Greenlets that are suspended or parked in the middle of an unwinding (invariant 7).
     pub(crate) unwinding: Cell<u32>,
+    /// How often that count was wiped.
+    pub(super) slate: Cell<u32>,
     /// Slots in use on this thread.
     pub(crate) live: Cell<u32>,
     pub(crate) phase: Cell<Phase>,
@@ -96,6 +98,7 @@ impl Hot {
             // 0 means "no inbox"; the first few are names with a meaning of their own (control.rs).
             serial: Cell::new(super::control::FIRST_SERIAL),
             unwinding: Cell::new(0),
+            slate: Cell::new(0),
             live: Cell::new(0),
             phase: Cell::new(Phase::Fresh),
             in_callback: Cell::new(false),

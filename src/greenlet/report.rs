@@ -37,6 +37,9 @@ impl core::fmt::Debug for PanicPolicy {
     }
 }
 
+/// The id of what is no greenlet: the hub.
+const HUB: u64 = 0;
+
 /// A panic that nobody observed, as [`PanicPolicy::Custom`] sees it.
 pub struct UnobservedPanic<'a> {
     id: u64,
@@ -46,7 +49,7 @@ pub struct UnobservedPanic<'a> {
 }
 
 impl UnobservedPanic<'_> {
-    /// The id of the task or greenlet that panicked.
+    /// The id of the task or greenlet that panicked; 0 for a callback of the hub (a link, a destructor that ran there).
     pub fn id(&self) -> u64 {
         self.id
     }
@@ -85,6 +88,10 @@ impl core::fmt::Debug for UnobservedPanic<'_> {
 
 impl core::fmt::Display for UnobservedPanic<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        if self.id == HUB {
+            f.write_str("a callback of the hub panicked: ")?;
+            return f.write_str(self.message().unwrap_or("(payload is no string)"));
+        }
         write!(
             f,
             "task {} ended by a panic that nobody joined: ",
