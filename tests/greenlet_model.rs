@@ -198,7 +198,9 @@ fn perform<Out>(w: &World, s: &Scope<'_, '_>, me: &Current<Message, Out>, action
                 let counted = w.drops.guard();
                 let mut items = Generator::new(move |y| {
                     let _counted = counted;
-                    (0..).for_each(|n| y.yield_(n));
+                    for n in 0.. {
+                        y.yield_(n);
+                    }
                 });
                 assert_eq!((items.next(), items.next()), (Some(0), Some(1)));
                 perform(w, s, me, inner_action)

@@ -5,6 +5,7 @@
 //!
 //! The policy is the process's ([`set_panic_policy`]). Nothing else in the crate prints, but for the stack overflow
 //! message of the signal handler.
+#![forbid(unsafe_code)]
 
 use core::any::Any;
 use std::io::Write as _;
