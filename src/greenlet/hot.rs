@@ -57,8 +57,6 @@ pub(crate) struct Hot {
     /// Slots in use on this thread.
     pub(crate) live: Cell<u32>,
     pub(crate) phase: Cell<Phase>,
-    /// True while the hub runs user code (links, drops): `current` is the hub then.
-    pub(crate) in_callback: Cell<bool>,
     /// The dead greenlet whose outcome is in flight.
     pub(crate) dead: Cell<Option<ControlRef>>,
     /// Where process-unique ids are taken from: the rest of this thread's block.
@@ -101,7 +99,6 @@ impl Hot {
             slate: Cell::new(0),
             live: Cell::new(0),
             phase: Cell::new(Phase::Fresh),
-            in_callback: Cell::new(false),
             dead: Cell::new(None),
             ids: Cell::new((0, 0)),
             hub_data: Cell::new(ptr::null()),

@@ -5,6 +5,7 @@
 //!
 //! The policy is the process's ([`set_panic_policy`]). Nothing else in the crate prints, but for the stack overflow
 //! message of the signal handler.
+#![forbid(unsafe_code)]
 
 use core::any::Any;
 use std::io::Write as _;
@@ -224,6 +225,14 @@ pub(crate) fn abort_unfinished(c: ControlRef) -> ! {
             "a scope ended with greenlet {who} unfinished under panic=abort: aborting"
         )),
     }
+    std::process::abort()
+}
+
+/// A scope of tasks cannot wait for its tasks, which borrow from its caller: says so and aborts.
+pub(crate) fn abort_scope(why: &dyn core::fmt::Display) -> ! {
+    line(format_args!(
+        "a scope cannot wait for its tasks: aborting ({why})"
+    ));
     std::process::abort()
 }
 
