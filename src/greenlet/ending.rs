@@ -31,7 +31,6 @@ use super::engine;
 use super::error::Deadlock;
 use super::family;
 use super::hot::{Hot, hot};
-use super::interrupt;
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The two parts
@@ -188,8 +187,7 @@ fn conclude_for_killer(hot: &'static Hot, s: &Settled) {
 pub(super) fn finish(c: ControlRef) {
     let hot = hot();
     engine::drop_ext(hot, c);
-    // A kill has nothing left to end.
-    let settled = interrupt::shielded(c, || settle(hot, c, c, None));
+    let settled = settle(hot, c, c, None);
     engine::drop_ext(hot, c);
     let next = match c.killer.take() {
         Some(killer) => {
