@@ -11,5 +11,5 @@ pub mod task;
 pub mod time;
 mod timers;
 
-pub use task::{spawn, spawn_later, timeout, yield_now};
+pub use task::{current, join_all, spawn, spawn_later, timeout, yield_now};
 pub use time::sleep;

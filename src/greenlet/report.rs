@@ -199,6 +199,14 @@ pub(crate) fn abort_unfinished(c: ControlRef) -> ! {
     std::process::abort()
 }
 
+/// A scope of tasks cannot wait for its tasks, which borrow from its caller: says so and aborts.
+pub(crate) fn abort_scope(why: &dyn core::fmt::Display) -> ! {
+    line(format_args!(
+        "a scope cannot wait for its tasks: aborting ({why})"
+    ));
+    std::process::abort()
+}
+
 /// A scope's greenlet can never end, and the scope cannot return before it: says so and aborts.
 pub(crate) fn abort_hopeless(c: ControlRef, why: &super::error::Deadlock) -> ! {
     let name = c.name();
