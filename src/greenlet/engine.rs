@@ -758,11 +758,11 @@ pub(crate) fn retire(hot: &'static Hot, c: ControlRef) {
 /// Ends a greenlet whose parent, or killer, is on this thread: the `finish` of greenlets and generators.
 pub(super) fn finish(c: ControlRef) {
     let hot = hot();
-    drop_ext(hot, c);
+    hot.drop_ext_of(c);
     if family::is_orphan(c) {
         // Its result goes nowhere: drop it while its own stack can still run code. A kill has nothing left to end.
         interrupt::shielded(c, || body::discard(c));
-        drop_ext(hot, c);
+        hot.drop_ext_of(c);
     }
     // Only now: the destructors above may park, and use what the scope's end would free.
     family::leave_scope(c);
@@ -778,15 +778,6 @@ pub(super) fn finish(c: ControlRef) {
         None => family::hand_over(hot, c),
     };
     hot.current.set(Some(next));
-}
-
-/// Drops what the layers above hang on the running `c`, if there is any.
-fn drop_ext(hot: &'static Hot, c: ControlRef) {
-    if !c.upper.ext.get().is_null()
-        && let Some(drop_ext) = hot.drop_ext.get()
-    {
-        drop_ext(c);
-    }
 }
 
 /// Runs `f`, catching its unwinding.

@@ -3,6 +3,7 @@
 //! A handle is plain data: the hub's name, the control block's address, the id. On the task's own thread it looks at the
 //! control block; from another thread everything is a message to the hub (remote.rs), and only `is_finished` reads one
 //! atomic, inside the hub's gate (invariant 1).
+#![forbid(unsafe_code)]
 
 use core::fmt;
 use core::marker::PhantomData;
