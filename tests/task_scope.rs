@@ -26,7 +26,7 @@ fn message(payload: &(dyn std::any::Any + Send)) -> &str {
 
 #[test]
 fn tasks_borrow_and_return_borrowed_values() {
-    let words = vec!["eat".to_owned(), "play".to_owned()];
+    let words = ["eat".to_owned(), "play".to_owned()];
     let count = Cell::new(0);
     let longest: &str = scope(|s| {
         let tasks: Vec<ScopedJoinHandle<'_, &str>> = words
