@@ -22,7 +22,6 @@
 //! A pure data structure: it never reads the time, calls no one, and gives no memory back. It allocates only
 //! where more timers are pending than ever before, or than were reserved.
 #![forbid(unsafe_code)]
-#![allow(dead_code)] // until the layers above land
 
 use std::num::NonZeroU32;
 
@@ -104,6 +103,10 @@ impl<K: Copy> Timers<K> {
     }
 
     /// Makes room, so that `additional` more timers of each kind can be pending without an allocation.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for dumps, and watched by the tests")
+    )]
     pub(crate) fn reserve(&mut self, additional: usize) {
         self.nodes.reserve(additional);
         let slots = self.nodes.capacity();
@@ -113,6 +116,10 @@ impl<K: Copy> Timers<K> {
     }
 
     /// How many are pending.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for dumps, and watched by the tests")
+    )]
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }
@@ -123,6 +130,10 @@ impl<K: Copy> Timers<K> {
     }
 
     /// How many are pending that are no daemons.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for dumps, and watched by the tests")
+    )]
     pub(crate) fn live_refs(&self) -> usize {
         self.live
     }
@@ -179,6 +190,10 @@ impl<K: Copy> Timers<K> {
     ///
     /// To wait for it takes [`next_fine`](Self::next_fine) too: a coarse wake may come so late that the fine
     /// timer behind it would miss its own.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for dumps, and watched by the tests")
+    )]
     pub(crate) fn peek(&self) -> Option<(Instant, bool)> {
         self.first().map(|(entry, fine)| (entry.deadline, fine))
     }

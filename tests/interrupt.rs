@@ -222,7 +222,12 @@ fn finally_cleans_up_after_every_end() {
         })
     };
     run("return", Box::new(|| ())).join().unwrap();
-    assert!(run("panic", Box::new(|| panic!("on purpose"))).join().unwrap_err().is_panic());
+    assert!(
+        run("panic", Box::new(|| panic!("on purpose")))
+            .join()
+            .unwrap_err()
+            .is_panic()
+    );
     let task = run("kill", Box::new(|| sleep(HOUR)));
     yield_now();
     task.kill();
@@ -231,10 +236,13 @@ fn finally_cleans_up_after_every_end() {
     let timed = {
         let log = Rc::clone(&log);
         timeout(MS, move || {
-            finally(|| sleep(HOUR), || {
-                sleep(2 * MS);
-                log.borrow_mut().push("timeout");
-            })
+            finally(
+                || sleep(HOUR),
+                || {
+                    sleep(2 * MS);
+                    log.borrow_mut().push("timeout");
+                },
+            )
         })
     };
     assert!(timed.is_err());
@@ -267,7 +275,9 @@ fn a_kill_reaches_every_kind_of_wait() {
             }
         }),
         ("join", || drop(spawn(|| sleep(HOUR)).join())),
-        ("join_timeout", || drop(spawn(|| sleep(HOUR)).join_timeout(HOUR))),
+        ("join_timeout", || {
+            drop(spawn(|| sleep(HOUR)).join_timeout(HOUR))
+        }),
         ("timeout", || drop(timeout(HOUR, || sleep(HOUR)))),
         ("run_until_idle", || {
             let _other = spawn(|| sleep(HOUR));
@@ -411,7 +421,11 @@ fn a_join_in_a_destructor_reports_unwinding() {
             // A task that has ended needs no wait.
             let ended = spawn(|| 2);
             sleep(MS);
-            slot.borrow_mut().push(if matches!(ended.join(), Ok(2)) { "value" } else { "no value" });
+            slot.borrow_mut().push(if matches!(ended.join(), Ok(2)) {
+                "value"
+            } else {
+                "no value"
+            });
         });
         assert_eq!(*seen.borrow(), ["unwinding", "value"], "kill: {kill}");
     }
@@ -426,7 +440,10 @@ fn a_switch_in_a_destructor_reports_unwinding() {
             greenlet::scope(|s, me: &Current<()>| {
                 let other = s.spawn(me, |_: &Current<(), ()>, ()| ());
                 let _on_drop = OnDrop(|| {
-                    slot.set(matches!(me.switch(&other, ()), Err(SwitchError::Unwinding(()))));
+                    slot.set(matches!(
+                        me.switch(&other, ()),
+                        Err(SwitchError::Unwinding(()))
+                    ));
                 });
                 if !kill {
                     panic!("on purpose");
@@ -522,4 +539,40 @@ fn what_a_neighbours_unwinding_held_back_comes_when_it_is_over() {
     assert!(killed(later.expect("it is killed in the end")));
     let timed = timed.join_timeout(Duration::from_secs(20));
     assert!(timed.expect("its time is over in the end").unwrap());
+}
+
+#[test]
+fn a_kill_never_breaks_into_an_unwinding_that_began_under_a_neighbours() {
+    // A payload raised in a destructor that runs in an unwinding would abort the process.
+    util::alone(
+        "a_kill_never_breaks_into_an_unwinding_that_began_under_a_neighbours",
+        || {
+            let done = Rc::new(Cell::new(false));
+            let neighbour = unwinding_neighbour(&done);
+            let slept = Rc::new(Cell::new(0));
+            let victims: Vec<_> = (0..2)
+                .map(|_| {
+                    let slept = Rc::clone(&slept);
+                    spawn(move || {
+                        sleep(MS);
+                        let _on_drop = OnDrop(move || {
+                            sleep(10 * MS);
+                            slept.set(slept.get() + 1);
+                        });
+                        resume_unwind(Box::new("on purpose"));
+                    })
+                })
+                .collect();
+            sleep(5 * MS);
+            for victim in &victims {
+                victim.kill();
+            }
+            done.set(true);
+            assert!(neighbour.join().unwrap_err().is_panic());
+            for victim in victims {
+                assert!(victim.join().is_err());
+            }
+            assert_eq!(slept.get(), 2);
+        },
+    );
 }

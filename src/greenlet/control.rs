@@ -134,6 +134,8 @@ pub(crate) mod flag {
     pub(crate) const DAEMON: u16 = 1 << 6;
     /// The type of its own inbox is `'static` for certain (`Current::publish`).
     pub(crate) const PUBLISHED: u16 = 1 << 7;
+    /// May have begun to unwind before it was suspended last (unwinding.rs).
+    pub(crate) const UNSURE: u16 = 1 << 11;
 }
 
 /// What the layers above keep in a control block, without its type.
@@ -458,7 +460,7 @@ impl Control {
         if self.is_native() {
             return None;
         }
-        let class = usize::from(self.flags.get() >> flag::CLASS);
+        let class = usize::from(self.flags.get() >> flag::CLASS & 0b11);
         let header = ptr::from_ref(self)
             .cast::<u8>()
             .wrapping_add(size_of::<Self>());

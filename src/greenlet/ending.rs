@@ -31,6 +31,7 @@ use super::engine;
 use super::error::Deadlock;
 use super::family;
 use super::hot::{Hot, hot};
+use super::interrupt;
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The two parts
@@ -186,12 +187,10 @@ fn conclude_for_killer(hot: &'static Hot, s: &Settled) {
 /// Ends a greenlet whose parent, or killer, is on this thread: the `finish` of greenlets and generators.
 pub(super) fn finish(c: ControlRef) {
     let hot = hot();
-    if !c.upper.ext.get().is_null()
-        && let Some(drop_ext) = hot.drop_ext.get()
-    {
-        drop_ext(c);
-    }
-    let settled = settle(hot, c, c, None);
+    engine::drop_ext(hot, c);
+    // A kill has nothing left to end.
+    let settled = interrupt::shielded(c, || settle(hot, c, c, None));
+    engine::drop_ext(hot, c);
     let next = match c.killer.take() {
         Some(killer) => {
             family::release_killers(hot, killer.next_killer.take());

@@ -41,6 +41,8 @@ use super::control::{
 use super::error::{Deadlock, SwitchError};
 use super::hot::{Hot, Phase, hot};
 use super::interrupt;
+use super::unwinding::{self, counted};
+pub(crate) use super::unwinding::{may_raise, recover, unwinding};
 use super::{ending, family, trace};
 use crate::stack::{SlotStack, StackSize};
 
@@ -162,52 +164,9 @@ pub(crate) fn to_hub_counted(hot: &'static Hot, me: ControlRef) {
     if panicking() {
         counted(hot, me, || to_hub(hot, me));
     } else {
-        me.ignore(attention::UNWINDS);
+        unwinding::calm(me);
         to_hub(hot, me);
     }
-}
-
-#[cold]
-fn counted(hot: &'static Hot, me: ControlRef, f: impl FnOnce()) {
-    // Notes what is known of `me` now: once it is counted itself, less is.
-    unwinds(hot, me);
-    hot.unwinding.set(hot.unwinding.get() + 1);
-    f();
-    hot.unwinding.set(hot.unwinding.get() - 1);
-}
-
-/// Whether `me`, which runs, unwinds, as far as can be told (invariant 7).
-///
-/// `panicking` is the thread's: while a neighbour is suspended in its unwinding it says nothing of `me`, and what counts
-/// is what was last known for certain, `attention::UNWINDS`.
-pub(crate) fn unwinds(hot: &Hot, me: ControlRef) -> bool {
-    if !panicking() {
-        me.ignore(attention::UNWINDS);
-        return false;
-    }
-    if hot.unwinding.get() == 0 {
-        me.attend(attention::UNWINDS);
-    }
-    me.attention.get() & attention::UNWINDS != 0
-}
-
-/// Whether the running greenlet itself unwinds, as far as can be told (invariant 7).
-#[inline]
-pub(crate) fn unwinding(hot: &Hot) -> bool {
-    match hot.current.get() {
-        Some(me) => unwinds(hot, me),
-        None => panicking(),
-    }
-}
-
-/// Whether something may be raised in `me`, which was just resumed or is about to wait.
-#[inline]
-pub(crate) fn may_raise(hot: &Hot, me: ControlRef, just_resumed: bool) -> bool {
-    if cfg!(panic = "abort") {
-        return false;
-    }
-    // With neighbours parked in their unwinding, what was known when `me` was suspended counts only until it runs on.
-    !panicking() || (just_resumed && !unwinds(hot, me))
 }
 
 /// Unwinds `me`, which runs, with what was thrown at it.
@@ -371,6 +330,7 @@ pub(super) unsafe fn switch<In, T>(
     value: T,
 ) -> Result<In, SwitchError<T>> {
     let hot = hot();
+    let mut quiet = true;
     if hot.current.get() != Some(me)
         || to.waiting.get() != to_inbox
         || me.attention.get() != 0
@@ -378,6 +338,7 @@ pub(super) unsafe fn switch<In, T>(
     {
         match slow_switch(hot, me, inbox, to, to_inbox) {
             Slow::Go => {}
+            Slow::GoCounted => quiet = false,
             // SAFETY: the two inboxes are one and the same, so `T` is `In`.
             Slow::ToSelf => return Ok(unsafe { cast(value) }),
             Slow::Refused(why) => return Err(why.with(value)),
@@ -389,7 +350,11 @@ pub(super) unsafe fn switch<In, T>(
     to.waiting.set(0);
     me.waiting.set(inbox);
     hot.current.set(Some(to));
-    transfer(hot, me, to);
+    if quiet {
+        transfer(hot, me, to);
+    } else {
+        transfer_counted(hot, me, to);
+    }
     if me.attention.get() & !attention::KILL != 0 {
         // SAFETY: `In` is the type of `inbox`.
         return unsafe { arrive(hot, me, inbox) }.map_err(SwitchError::from_arrival);
@@ -409,6 +374,8 @@ unsafe fn cast<A, B>(a: A) -> B {
 
 enum Slow {
     Go,
+    /// The thread panics: see unwinding.rs.
+    GoCounted,
     ToSelf,
     Refused(Refusal),
 }
@@ -429,7 +396,11 @@ fn slow_switch(
         return Slow::ToSelf;
     }
     if to.waiting.get() == to_inbox {
-        return Slow::Go;
+        return if panicking() {
+            Slow::GoCounted
+        } else {
+            Slow::Go
+        };
     }
     Slow::Refused(match family::inbox_state(to, to_inbox) {
         family::InboxState::Gone => Refusal::Dead,
@@ -680,7 +651,7 @@ pub(super) fn transfer_counted(hot: &'static Hot, me: ControlRef, to: ControlRef
     } else if panicking() {
         counted(hot, me, || transfer(hot, me, to));
     } else {
-        me.ignore(attention::UNWINDS);
+        unwinding::calm(me);
         transfer(hot, me, to);
     }
 }
@@ -761,6 +732,15 @@ pub(crate) fn retire(hot: &'static Hot, c: ControlRef) {
     c.end();
     if c.has(flag::COLD) {
         family::release_killers(hot, c.killer.take());
+    }
+}
+
+/// Drops what the layers above hang on the running `c`, if there is any.
+pub(super) fn drop_ext(hot: &'static Hot, c: ControlRef) {
+    if !c.upper.ext.get().is_null()
+        && let Some(drop_ext) = hot.drop_ext.get()
+    {
+        drop_ext(c);
     }
 }
 

@@ -47,7 +47,8 @@ use crate::stack::StackSize;
 pub struct Generator<'s, T> {
     control: ControlRef,
     id: u64,
-    item: PhantomData<(fn() -> T, core::cell::Cell<&'s ()>)>,
+    item: PhantomData<fn() -> T>,
+    scope: PhantomData<core::cell::Cell<&'s ()>>,
 }
 
 /// What a generator's body hands its items to.
@@ -111,6 +112,7 @@ impl<'s, T: 's> Generator<'s, T> {
                     control: c,
                     id: c.id.get(),
                     item: PhantomData,
+                    scope: PhantomData,
                 }
             }
             Err(e) => panic!("failed to make a generator: {e}"),
@@ -276,7 +278,9 @@ impl<T> Drop for Generator<'_, T> {
             engine::kill_later(hot, self.control);
             return;
         }
-        scope::end(hot, me, self.control);
+        // Refused (the body waits for this greenlet's end itself), the kill stays asked for: what borrows is owned by a
+        // scope too, which waits for it.
+        let _ = scope::try_end(hot, me, self.control);
     }
 }
 

@@ -121,29 +121,6 @@ impl RunQueue {
         }
     }
 
-    /// Takes the entry `n` places behind the oldest, closing the gap from the front.
-    #[inline]
-    pub(crate) fn pop_nth(&self, n: u32) -> Option<ControlRef> {
-        let (head, tail) = (self.head.get(), self.tail.get());
-        if n >= tail.wrapping_sub(head) {
-            return None;
-        }
-        let mask = self.mask.get();
-        let at = |i: u32| (i & mask) as usize;
-        // SAFETY: masked indices into the ring that the field owns.
-        unsafe {
-            let slots = self.slots.get();
-            let mut i = head.wrapping_add(n);
-            let picked = *slots.add(at(i));
-            while i != head {
-                *slots.add(at(i)) = *slots.add(at(i.wrapping_sub(1)));
-                i = i.wrapping_sub(1);
-            }
-            self.head.set(head.wrapping_add(1));
-            picked
-        }
-    }
-
     /// Entries waiting.
     #[inline]
     pub(crate) fn len(&self) -> u32 {

@@ -13,6 +13,7 @@ use std::panic::resume_unwind;
 use super::control::{ControlRef, FIRST_SERIAL, OpenInbox, State, flag};
 use super::current::Current;
 use super::engine::{self, Birth};
+use super::error::Deadlock;
 use super::generator::{Generator, Yield};
 use super::handle::Greenlet;
 use super::hot::{Hot, hot};
@@ -41,26 +42,31 @@ impl core::fmt::Debug for Scope<'_, '_> {
 }
 
 mod sealed {
+    /// Where an inbox is; without content for anybody else.
+    #[derive(Debug)]
+    pub struct Address(pub(super) super::ControlRef, pub(super) u64);
+
     pub trait Sealed {
-        fn address(&self) -> (super::ControlRef, u64);
+        fn address(&self) -> Address;
     }
 }
 
+use sealed::Address;
+
 /// An inbox that takes `T`: a [`Current`] or a [`Greenlet`]. Sealed.
-#[allow(private_bounds)]
 pub trait Inbox<T>: sealed::Sealed {}
 
 impl<In, Out> sealed::Sealed for Current<In, Out> {
-    fn address(&self) -> (ControlRef, u64) {
-        (self.control(), self.inbox())
+    fn address(&self) -> Address {
+        Address(self.control(), self.inbox())
     }
 }
 
 impl<In, Out> Inbox<In> for Current<In, Out> {}
 
 impl<T> sealed::Sealed for Greenlet<T> {
-    fn address(&self) -> (ControlRef, u64) {
-        (self.control, self.inbox)
+    fn address(&self) -> Address {
+        Address(self.control, self.inbox)
     }
 }
 
@@ -139,15 +145,27 @@ fn close(hot: &'static Hot, core: &Core) {
     }
 }
 
+/// Ends one greenlet, before which the scope cannot end.
+fn end(hot: &'static Hot, me: ControlRef, victim: ControlRef) {
+    if let Err(deadlock) = try_end(hot, me, victim) {
+        report::abort_hopeless(victim, &deadlock);
+    }
+}
+
 /// Ends one greenlet for its owner.
-pub(super) fn end(hot: &'static Hot, me: ControlRef, victim: ControlRef) {
+///
+/// # Errors
+/// It cannot end while this waits; it was asked to end all the same.
+pub(super) fn try_end(
+    hot: &'static Hot,
+    me: ControlRef,
+    victim: ControlRef,
+) -> Result<(), Deadlock> {
     if cfg!(panic = "abort") && victim.has(flag::STARTED) && victim.state.get() != State::Dead {
         report::abort_unfinished(victim);
     }
     victim.set_flag(flag::CLOSING);
-    if let Err(deadlock) = interrupt::shielded(me, || ending::kill(hot, me, victim)) {
-        report::abort_hopeless(victim, &deadlock);
-    }
+    interrupt::shielded(me, || ending::kill(hot, me, victim))
 }
 
 impl<'s, 'env> Scope<'s, 'env> {
@@ -234,11 +252,13 @@ impl<'s, 'env> Scope<'s, 'env> {
         let c = body::create_unbound::<Out>(hot, birth)?;
         Ok(Unbound {
             handle: self.adopt(c, parent.address()),
-            result: PhantomData,
+            scope: PhantomData,
+            takes: PhantomData,
+            returns: PhantomData,
         })
     }
 
-    fn adopt<In>(&self, c: ControlRef, (parent, inbox): (ControlRef, u64)) -> Greenlet<In> {
+    fn adopt<In>(&self, c: ControlRef, Address(parent, inbox): Address) -> Greenlet<In> {
         c.set_flag(flag::COLD);
         c.parent.set(Some(parent));
         c.parent_inbox.set(inbox);
@@ -256,7 +276,8 @@ impl<'s, 'env> Scope<'s, 'env> {
     }
 
     /// Ends `g` now instead of at the end of the scope: destructors run, its parent sees nothing but
-    /// [`Exited`](super::SwitchError::Exited). Does nothing if it is dead, or not of this scope.
+    /// [`Exited`](super::SwitchError::Exited). Does nothing if it is dead, or not of this scope. If it cannot end while
+    /// this waits, because it waits for this greenlet's end itself, it ends later.
     ///
     /// # Blocking
     /// Switches if it was started. Not interrupted by kills or deadlines.
@@ -266,7 +287,8 @@ impl<'s, 'env> Scope<'s, 'env> {
             return;
         }
         if core::ptr::eq(g.control.scope.get(), &raw const self.core) {
-            end(hot, me, g.control);
+            // Refused, the kill stays asked for, and the scope's own end is still to come.
+            let _ = try_end(hot, me, g.control);
         }
     }
 }
@@ -275,7 +297,9 @@ impl<'s, 'env> Scope<'s, 'env> {
 #[must_use = "an unbound greenlet never runs"]
 pub struct Unbound<'s, In, Out> {
     handle: Greenlet<In>,
-    result: PhantomData<(Cell<&'s ()>, fn(Out) -> Out, fn(In) -> In)>,
+    scope: PhantomData<Cell<&'s ()>>,
+    takes: PhantomData<fn(In) -> In>,
+    returns: PhantomData<fn(Out) -> Out>,
 }
 
 impl<In, Out> core::fmt::Debug for Unbound<'_, In, Out> {

@@ -4,6 +4,7 @@
 //! (b) Nothing is left that could wake anybody: no timer, no descriptor, no work elsewhere, and no other thread.
 //!
 //! This file reads control blocks and wait frames; it wakes nobody.
+#![forbid(unsafe_code)]
 
 use core::fmt::Write as _;
 

@@ -422,6 +422,9 @@ fn turn(hot: &'static Hot) -> ControlRef {
         if !hub.callbacks.borrow().is_empty() {
             hub.run_callbacks(hot);
         }
+        if hot.unwinding.get() > 0 {
+            engine::recover(hot);
+        }
         hub.expire_timers(hot);
         if hot.queue.len() > 0 {
             if hub.reactor.borrow().waiting() > 0 {

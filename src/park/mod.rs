@@ -25,13 +25,16 @@
 //! This file grants nothing and knows no object that is waited for.
 #![forbid(unsafe_code)]
 
+// The node itself is for locks, queues and events: what has a list of waiters. Join and io, which are here so far, have
+// one waiter each, and ask other things whether they were granted.
+#[cfg_attr(not(test), expect(dead_code))]
 mod node;
 
 use core::panic::Location;
 use std::io;
 use std::time::Duration;
 
-pub(crate) use self::node::{Node, Unparker};
+pub(crate) use self::node::Unparker;
 pub(crate) use crate::hub::frame::Reason;
 
 use crate::clock::Instant;
@@ -244,10 +247,10 @@ fn park_greenlet<W: Waiting>(
         }
         fine = deadline.saturating_duration_since(now) < FINE;
     }
-    if me.attention.get() != 0 {
-        if let Some(end) = interrupted(hot, me, how, waiting, false) {
-            return end;
-        }
+    if me.attention.get() != 0
+        && let Some(end) = interrupted(hot, me, how, waiting, false)
+    {
+        return end;
     }
     let _timer = how.deadline.map(|deadline| {
         let flags = TimerFlags {
@@ -277,10 +280,10 @@ fn park_greenlet<W: Waiting>(
                 me.ignore(attention::DEADLOCK);
                 return End::Granted;
             }
-            if me.attention.get() != 0 {
-                if let Some(end) = interrupted(hot, me, how, waiting, true) {
-                    return end;
-                }
+            if me.attention.get() != 0
+                && let Some(end) = interrupted(hot, me, how, waiting, true)
+            {
+                return end;
             }
             if how.deadline.is_some_and(|d| d <= hub.clock.last()) {
                 return if waiting.cancel() {

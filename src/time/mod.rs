@@ -1,8 +1,11 @@
-//! Sleeping, by the hub's clock.
+//! Sleeping and ticking, by the hub's clock.
 #![forbid(unsafe_code)]
+
+mod interval;
 
 pub use std::time::Duration;
 
+pub use self::interval::{Interval, MissedTicks, interval, interval_at};
 pub use crate::clock::Instant;
 use crate::clock::deadline_after;
 use crate::park::{self, End, How, Reason, Report, Ticket, park_until};

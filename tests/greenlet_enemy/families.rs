@@ -59,32 +59,29 @@ fn an_exit_kills_unstarted_parents_too() {
 #[test]
 fn what_ends_with_a_dead_parent_returns_control_to_the_scopes_opener() {
     let drops = Drops::new();
+    let handle = Cell::new(None);
+    let (drops2, handle) = (&drops, &handle);
     scope(|s, me: &Current<u8>| {
-        let (root, drops) = (me.handle(), &drops);
+        let root = me.handle();
         let opener = s.spawn(me, move |_: &Current<u8, u8>, _| {
             scope(|s, inner: &Current<u8>| {
                 let dead = s.spawn(inner, |_: &Current<Counted, u8>, _| 0);
                 inner.kill(&dead).unwrap();
                 let orphan = s.spawn(&dead, move |me: &Current<u8, Counted>, n| {
-                    let main = root.switch(n);
-                    assert!(matches!(main, Ok(5)), "{main:?}");
-                    let _ = me;
-                    drops.guard()
+                    handle.set(Some(me.handle()));
+                    assert_eq!(me.switch(&root, n).unwrap(), 5);
+                    drops2.guard()
                 });
-                // Main resumes the orphan later: its end comes here all the same.
+                // Main resumes the orphan, not this one: its end comes here all the same.
                 assert!(inner.switch(&orphan, 3).unwrap_err().is_exited());
-                assert_eq!((drops.alive(), drops.dropped()), (0, 1));
+                assert_eq!((drops2.alive(), drops2.dropped()), (0, 1));
             });
             9
         });
-        let at_orphan = me.switch(&opener, 0).unwrap();
-        assert_eq!(at_orphan, 3);
-        assert!(!opener.is_dead());
-        let _ = at_orphan;
-        // The orphan waits at its own inbox, for which main has no handle: it went through `parent`-less `switch`.
-        // Its scope ends it.
+        assert_eq!(me.switch(&opener, 0).unwrap(), 3);
+        assert_eq!(me.switch(&handle.get().unwrap(), 5).unwrap(), 9);
+        assert!(opener.is_dead());
     });
-    assert_eq!(drops.alive(), 0);
 }
 
 #[test]
@@ -103,14 +100,14 @@ fn reparenting_while_running_moves_the_end_not_the_past() {
             "second got it"
         });
         let child = s.spawn(&first, move |me: &Current<(), &str>, ()| {
-            let _ = root.switch("child waits");
+            me.switch(&root, "child waits").unwrap();
             assert_eq!(me.parent(), Some(first));
             me.set_parent(&second).unwrap();
             "the end"
         });
         assert_eq!(me.switch(&first, "start").unwrap(), "first waits");
         assert_eq!(me.switch(&second, "start").unwrap(), "second waits");
-        // `()` is what the child's inbox takes: without a `Current` it cannot wait for text, so it goes on at once.
+        assert_eq!(me.switch(&child, ()).unwrap(), "child waits");
         assert_eq!(me.switch(&child, ()).unwrap(), "second got it");
         assert!(!first.is_dead() && second.is_dead() && child.is_dead());
     });

@@ -4,9 +4,9 @@
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use greenloom::greenlet::{Current, Generator, Greenlet, SwitchError, Yield, scope};
+use greenloom::greenlet::{Current, Generator, Greenlet, Scope, SwitchError, Yield, scope};
 
-use crate::util::Drops;
+use crate::util::{Drops, alone};
 
 #[test]
 fn of_one_that_resumed_the_killer() {
@@ -22,7 +22,12 @@ fn of_one_that_resumed_the_killer() {
             assert!(hb.is_dead() && !ha.is_dead());
             me.kill(&ha).unwrap();
             assert!(ha.is_dead());
-            let _ = me.switch(&root, ());
+            // Main is runnable by now, and no switch to it is.
+            assert!(matches!(
+                me.switch(&root, ()),
+                Err(SwitchError::NotWaiting(()))
+            ));
+            let _ = me.receive();
         });
         let (da, db) = (drops.guard(), drops.guard());
         a.bind(move |me, ()| {
@@ -35,11 +40,10 @@ fn of_one_that_resumed_the_killer() {
             let _ = me.switch(&c, ());
             unreachable!()
         });
-        // Main waits where its children answer: their exits come, through the hub, when it receives.
-        assert!(me.switch(&ha, ()).is_err_and(|e| e.is_exited()) || drops.alive() == 0);
+        // Main waits where its children answer: the exit of `b`, which the killer outlives, comes first.
+        assert!(me.switch(&ha, ()).unwrap_err().is_exited());
         assert_eq!((drops.alive(), drops.dropped()), (0, 2));
-        assert!(ha.is_dead() && hb.is_dead());
-        let _ = c;
+        assert!(ha.is_dead() && hb.is_dead() && !c.is_dead());
     });
 }
 
@@ -144,40 +148,36 @@ fn swallowed_for_good_by_returning_is_an_ordinary_end() {
 fn by_two_at_once_both_go_on() {
     let log = RefCell::new(Vec::new());
     scope(|s, me: &Current<()>| {
-        let log = &log;
-        let (root, one_at) = (me.handle(), Cell::new(None));
+        let (root, log) = (me.handle(), &log);
         let second = s.unbound::<(), ()>(me);
-        let to_second = second.handle();
+        let second_handle = second.handle();
+        let childs_end = s.spawn(&second_handle, |_: &Current<(), ()>, ()| ());
         let victim = s.spawn(me, move |me: &Current<(), ()>, ()| {
-            // The first kill is swallowed, and in the middle of it the second killer gets control.
             let first = catch_unwind(AssertUnwindSafe(|| me.switch(&root, ())));
             assert!(first.is_err());
-            scope(|_, inner: &Current<()>| {
-                // Not a wait of this greenlet's own making: the second killer runs in the generator's body.
-                let mut g = Generator::new(move |_: &Yield<u32>| {
-                    scope(|_, mine: &Current<()>| drop(mine.switch(&to_second, ())));
-                });
-                let _ = catch_unwind(AssertUnwindSafe(|| g.next()));
-                let _ = inner;
-            });
+            // Wakes the second killer, which gets its turn when the kill comes again.
+            me.kill(&childs_end).unwrap();
+            let _ = me.receive();
+            unreachable!()
         });
         let first = s.spawn(me, move |me: &Current<(), ()>, ()| {
             log.borrow_mut().push(("first", me.kill(&victim)));
         });
         second.bind(move |me, ()| {
+            assert!(me.switch(&root, ()).unwrap_err().is_exited());
             log.borrow_mut().push(("second", me.kill(&victim)));
         });
-        one_at.set(Some(first));
         me.switch(&victim, ()).unwrap();
+        me.switch(&second_handle, ()).unwrap();
         let _ = me.switch(&first, ());
-        while !(first.is_dead() && victim.is_dead()) {
+        while !(first.is_dead() && second_handle.is_dead()) {
             if let Err(SwitchError::Deadlock(d)) = me.receive() {
                 panic!("{d}");
             }
         }
+        assert!(victim.is_dead());
     });
-    let log = log.into_inner();
-    assert!(log.contains(&("first", Ok(()))), "{log:?}");
+    assert_eq!(*log.borrow(), [("second", Ok(())), ("first", Ok(()))]);
 }
 
 #[test]
@@ -292,4 +292,42 @@ fn that_reaches_into_nested_scopes_ends_the_innermost_first() {
         me.kill(&g).unwrap();
     });
     assert_eq!(*log.borrow(), ["inner", "nested", "outer"]);
+}
+
+#[test]
+fn by_a_victim_of_its_own_reaper_is_put_off() {
+    alone("kills::by_a_victim_of_its_own_reaper_is_put_off", || {
+        struct Reaps<'s, 'env>(&'s Scope<'s, 'env>, Greenlet<()>, &'env Cell<bool>);
+        impl Drop for Reaps<'_, '_> {
+            fn drop(&mut self) {
+                // A reap may not be broken off: its reaper is asked to end, and ends when this one has.
+                self.0.reap(&self.1);
+                self.2.set(!self.1.is_dead());
+            }
+        }
+        let (put_off, drops) = (Cell::new(false), Drops::new());
+        scope(|s, me: &Current<()>| {
+            let first = s.unbound::<(), ()>(me);
+            let (first_handle, put_off) = (first.handle(), &put_off);
+            let second = s.spawn(me, move |me: &Current<(), ()>, ()| {
+                let _reaps = Reaps(s, first_handle, put_off);
+                let _ = me.switch(&me.parent().unwrap(), ());
+                unreachable!()
+            });
+            let counted = drops.guard();
+            first.bind(move |me, ()| {
+                let _counted = counted;
+                s.reap(&second);
+                assert!(second.is_dead());
+                let _ = me.switch(&me.parent().unwrap(), ());
+                unreachable!()
+            });
+            me.switch(&second, ()).unwrap();
+            assert!(me.switch(&first_handle, ()).unwrap_err().is_exited());
+            let _ = me.receive();
+            assert!(first_handle.is_dead() && second.is_dead());
+        });
+        assert!(put_off.get());
+        assert_eq!((drops.alive(), drops.dropped()), (0, 1));
+    });
 }

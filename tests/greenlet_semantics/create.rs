@@ -28,7 +28,8 @@ fn every_size_of_stack_can_be_asked_for() {
         for size in [StackSize::K64, StackSize::K256, StackSize::M1] {
             let g = s
                 .try_spawn_sized(size, me, move |_: &Current<(), usize>, ()| {
-                    let from = std::hint::black_box([0_u8; 64]).as_ptr().addr();
+                    let local = std::hint::black_box([0_u8; 64]);
+                    let from = local.as_ptr().addr();
                     depth(from + 4096, size.bytes() / 2)
                 })
                 .unwrap();
@@ -39,7 +40,8 @@ fn every_size_of_stack_can_be_asked_for() {
 
 /// Recurses until so many bytes of stack are in use, and says how many.
 fn depth(from: usize, wanted: usize) -> usize {
-    let here = std::hint::black_box([0_u8; 64]).as_ptr().addr();
+    let local = std::hint::black_box([0_u8; 64]);
+    let here = local.as_ptr().addr();
     match from - here {
         used if used >= wanted => used,
         _ => std::hint::black_box(depth(from, wanted)),

@@ -44,9 +44,7 @@ fn panics_and_exits_are_outcomes_too() {
             let panics = s.spawn(outer, |_: &Current<(), u8>, ()| fail("pending"));
             let _ = inner.switch(&panics, ());
             let exits = s.spawn(outer, |me: &Current<(), u8>, ()| {
-                match me.kill(&me.handle()) {
-                    _ => unreachable!(),
-                }
+                unreachable!("{:?}", me.kill(&me.handle()))
             });
             let _ = inner.switch(&exits, ());
         });
