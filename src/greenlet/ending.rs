@@ -31,7 +31,6 @@ use super::engine;
 use super::error::Deadlock;
 use super::family;
 use super::hot::{Hot, hot};
-use super::interrupt;
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The two parts
@@ -187,10 +186,9 @@ fn conclude_for_killer(hot: &'static Hot, s: &Settled) {
 /// Ends a greenlet whose parent, or killer, is on this thread: the `finish` of greenlets and generators.
 pub(super) fn finish(c: ControlRef) {
     let hot = hot();
-    engine::drop_ext(hot, c);
-    // A kill has nothing left to end.
-    let settled = interrupt::shielded(c, || settle(hot, c, c, None));
-    engine::drop_ext(hot, c);
+    hot.drop_ext_of(c);
+    let settled = settle(hot, c, c, None);
+    hot.drop_ext_of(c);
     let next = match c.killer.take() {
         Some(killer) => {
             family::release_killers(hot, killer.next_killer.take());

@@ -165,6 +165,13 @@ impl Hot {
         self.deadlock.take().unwrap_or_else(Deadlock::alone)
     }
 
+    /// Drops what the layers above hang on `c`, if there is any. Runs user code if `c` runs.
+    pub(crate) fn drop_ext_of(&self, c: ControlRef) {
+        if let (Some(drop_ext), false) = (self.drop_ext.get(), c.upper.ext.get().is_null()) {
+            drop_ext(c);
+        }
+    }
+
     /// Runs `f` on this thread's stacks.
     ///
     /// `f` may not call user code (no destructor, no closure of theirs): the borrow is exclusive.

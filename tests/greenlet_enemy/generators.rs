@@ -7,7 +7,8 @@ use std::rc::Rc;
 
 use greenloom::greenlet::{Current, Generator, SwitchError, Yield, scope};
 
-use crate::util::{Counted, Drops, alone};
+use crate::alone_leaking;
+use crate::util::{Counted, Drops};
 
 /// Yields `n` guards after its own.
 fn yields(drops: &Drops, n: usize) -> Generator<'static, Counted> {
@@ -273,7 +274,7 @@ thread_local! {
 
 #[test]
 fn alive_in_a_thread_local_when_its_thread_ends() {
-    alone(
+    alone_leaking(
         "generators::alive_in_a_thread_local_when_its_thread_ends",
         || {
             for before in [true, false] {
@@ -314,7 +315,7 @@ thread_local! {
 
 #[test]
 fn asked_in_a_thread_local_destructor_it_gives_nothing_or_an_item() {
-    alone(
+    alone_leaking(
         "generators::asked_in_a_thread_local_destructor_it_gives_nothing_or_an_item",
         || {
             std::thread::spawn(|| {

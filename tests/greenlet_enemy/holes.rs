@@ -10,6 +10,7 @@ use greenloom::greenlet::{
     Current, Generator, Greenlet, KillError, SwitchError, Yield, scope, set_trace,
 };
 
+use crate::alone_leaking;
 use crate::util::{Counted, Drops, alone};
 
 /// Allocates a stack and uses it when dropped.
@@ -496,7 +497,7 @@ fn a_kill_from_an_unwinding_killer_reaches_who_once_waited_while_unwinding() {
 
 #[test]
 fn a_payload_whose_drop_panics_with_another_such_payload_is_given_up() {
-    alone(
+    alone_leaking(
         "holes::a_payload_whose_drop_panics_with_another_such_payload_is_given_up",
         || {
             struct Bomb(u32);

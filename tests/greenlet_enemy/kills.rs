@@ -161,11 +161,13 @@ fn by_two_at_once_both_go_on() {
             unreachable!()
         });
         let first = s.spawn(me, move |me: &Current<(), ()>, ()| {
-            log.borrow_mut().push(("first", me.kill(&victim)));
+            let killed = me.kill(&victim);
+            log.borrow_mut().push(("first", killed));
         });
         second.bind(move |me, ()| {
             assert!(me.switch(&root, ()).unwrap_err().is_exited());
-            log.borrow_mut().push(("second", me.kill(&victim)));
+            let killed = me.kill(&victim);
+            log.borrow_mut().push(("second", killed));
         });
         me.switch(&victim, ()).unwrap();
         me.switch(&second_handle, ()).unwrap();

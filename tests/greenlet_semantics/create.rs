@@ -24,28 +24,26 @@ fn the_parent_is_named() {
 
 #[test]
 fn every_size_of_stack_can_be_asked_for() {
+    /// Has a frame of that many bytes, and writes to all of them.
+    fn uses<const N: usize>() -> usize {
+        let frame = [1_u8; N];
+        let frame = std::hint::black_box(&frame);
+        frame.iter().map(|&b| usize::from(b)).sum()
+    }
+    type Body = (StackSize, fn() -> usize, usize);
     scope(|s, me: &Current<usize>| {
-        for size in [StackSize::K64, StackSize::K256, StackSize::M1] {
+        let all: [Body; 3] = [
+            (StackSize::K64, uses::<30_000>, 30_000),
+            (StackSize::K256, uses::<200_000>, 200_000),
+            (StackSize::M1, uses::<900_000>, 900_000),
+        ];
+        for (size, body, expected) in all {
             let g = s
-                .try_spawn_sized(size, me, move |_: &Current<(), usize>, ()| {
-                    let local = std::hint::black_box([0_u8; 64]);
-                    let from = local.as_ptr().addr();
-                    depth(from + 4096, size.bytes() / 2)
-                })
+                .try_spawn_sized(size, me, move |_: &Current<(), usize>, ()| body())
                 .unwrap();
-            assert!(me.switch(&g, ()).unwrap() >= size.bytes() / 2);
+            assert_eq!(me.switch(&g, ()).unwrap(), expected);
         }
     });
-}
-
-/// Recurses until so many bytes of stack are in use, and says how many.
-fn depth(from: usize, wanted: usize) -> usize {
-    let local = std::hint::black_box([0_u8; 64]);
-    let here = local.as_ptr().addr();
-    match from - here {
-        used if used >= wanted => used,
-        _ => std::hint::black_box(depth(from, wanted)),
-    }
 }
 
 #[test]
