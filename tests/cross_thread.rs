@@ -65,7 +65,6 @@ fn every_spawn_on_another_hub_runs_and_can_be_joined() {
         assert_eq!(client.join().unwrap(), expected);
     }
     stay.kill();
-    assert!(matches!(stay.join(), Err(JoinError::Killed)));
     thread.join().unwrap();
     assert_eq!(ran.load(Ordering::Relaxed), 3 * ROUNDS);
 }

@@ -163,7 +163,11 @@ fn remote_joins_that_gave_up_leave_nothing_with_the_task() {
         handle = handle.join_timeout(Duration::from_nanos(1)).unwrap_err();
     }
     handle.kill();
-    assert!(matches!(handle.join(), Err(JoinError::Killed)));
+    // Its thread may end before it can tell.
+    assert!(matches!(
+        handle.join(),
+        Err(JoinError::Killed | JoinError::Lost)
+    ));
     owner.join().unwrap();
 }
 /// Notes that its destructor, which gives way many times, has come to its end.
