@@ -67,7 +67,28 @@ pub(super) struct Link {
 }
 
 /// Gets the task when it is dead, to fetch the outcome; `None` if its hub ended first.
-pub(super) type Watcher = Box<dyn FnOnce(Option<ControlRef>)>;
+pub(super) trait Watch {
+    /// The task is dead, or its hub ends.
+    fn tell(self: Box<Self>, c: Option<ControlRef>);
+
+    /// Whether nobody waits for it any more.
+    fn gone(&self) -> bool;
+}
+
+/// A watcher of any result type.
+pub(super) type Watcher = Box<dyn Watch>;
+
+/// Adds a watcher to a task that lives.
+pub(super) fn add_watcher(c: ControlRef, watcher: Watcher) {
+    with_ext(c, |e| {
+        if e.watchers.len() == e.watchers.capacity() {
+            // Before it grows: who joins with a limit, again and again, leaves one each time. They hold no value, so
+            // their drop runs no user code.
+            e.watchers.retain(|w| !w.gone());
+        }
+        e.watchers.push(watcher);
+    });
+}
 
 /// One value of a task-local key.
 pub(super) struct Local {
@@ -163,7 +184,7 @@ fn drop_ext(c: ControlRef) {
         core::mem::forget(core::mem::take(&mut ext.links));
     }
     for watcher in ext.watchers {
-        watcher(None);
+        watcher.tell(None);
     }
 }
 
@@ -215,7 +236,7 @@ fn hand_out(hot: &'static Hot, hub: &'static Hub, c: ControlRef, ext: Ext) {
         hub.call_soon(hot, move || (link.call)(outcome));
     }
     for watcher in ext.watchers {
-        hub.call_soon(hot, move || watcher(Some(c)));
+        hub.call_soon(hot, move || watcher.tell(Some(c)));
     }
 }
 

@@ -16,7 +16,7 @@ use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::handle::{Address, JoinError, JoinHandle, Place, join_reason, to_result};
-use super::record::{Watcher, with_ext};
+use super::record::{Watch, add_watcher};
 use crate::clock::Instant;
 use crate::greenlet::body;
 use crate::greenlet::control::{ControlRef, State};
@@ -123,6 +123,18 @@ impl<T> Post<T> {
     }
 }
 
+impl<T> Watch for Post<T> {
+    fn tell(self: Box<Self>, c: Option<ControlRef>) {
+        if let Some(c) = c {
+            self.deliver(c);
+        }
+    }
+
+    fn gone(&self) -> bool {
+        self.0.state.load(Ordering::Relaxed) == CANCELLED
+    }
+}
+
 impl<T> Drop for Post<T> {
     fn drop(&mut self) {
         if self.0.claim() {
@@ -148,12 +160,7 @@ pub(super) fn watch<T: 'static>(
         if c.state.get() == State::Dead {
             post.deliver(c);
         } else {
-            let watch: Watcher = Box::new(move |c| {
-                if let Some(c) = c {
-                    post.deliver(c);
-                }
-            });
-            with_ext(c, |e| e.watchers.push(watch));
+            add_watcher(c, Box::new(post));
         }
     });
     mailbox
@@ -247,7 +254,7 @@ pub fn spawn_on<T: Send + 'static, F: FnOnce() -> T + Send + 'static>(
         None,
     );
     if hub.send(Message::Call(Box::new(message))).is_err() {
-        core::mem::forget(handle);
+        handle.used_up();
         let f = body.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(f) = f {
             return Err(HubGone(f));
