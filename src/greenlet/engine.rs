@@ -39,7 +39,7 @@ use super::control::{
     BodyTable, Co, ControlRef, Ending, INBOX_KILLING, Payload, State, attention, flag,
 };
 use super::error::{Deadlock, SwitchError};
-use super::hot::{Hot, Phase, hot};
+use super::hot::{Hot, Phase, here, hot};
 use super::interrupt;
 use super::unwinding::{self, counted};
 pub(crate) use super::unwinding::{may_raise, recover, unwinding};
@@ -329,39 +329,77 @@ pub(super) unsafe fn switch<In, T>(
     to_inbox: u64,
     value: T,
 ) -> Result<In, SwitchError<T>> {
-    let hot = hot();
-    let mut quiet = true;
+    let hot = here();
     if hot.current.get() != Some(me)
         || to.waiting.get() != to_inbox
         || me.attention.get() != 0
         || panicking()
     {
-        match slow_switch(hot, me, inbox, to, to_inbox) {
-            Slow::Go => {}
-            Slow::GoCounted => quiet = false,
-            // SAFETY: the two inboxes are one and the same, so `T` is `In`.
-            Slow::ToSelf => return Ok(unsafe { cast(value) }),
-            Slow::Refused(why) => return Err(why.with(value)),
-        }
+        // SAFETY: as here.
+        return unsafe { switch_slowly(me, inbox, to, to_inbox, value) };
     }
-    // Not before: a kill that was delivered in the slow path drops the value.
     let mut value = ManuallyDrop::new(value);
-    hot.message.set((&raw mut value).cast());
+    depart(hot, me, inbox, to, (&raw mut value).cast());
+    transfer(hot, me, to);
+    // SAFETY: `In` is the type of `inbox`, and control came back to it.
+    unsafe { received(hot, me, inbox) }.map_err(SwitchError::from_arrival)
+}
+
+/// What is noted before control goes from `me` to `to` with a value at `message`.
+#[inline(always)]
+fn depart(hot: &'static Hot, me: ControlRef, inbox: u64, to: ControlRef, message: *mut u8) {
+    hot.message.set(message);
     to.waiting.set(0);
     me.waiting.set(inbox);
     hot.current.set(Some(to));
-    if quiet {
-        transfer(hot, me, to);
-    } else {
-        transfer_counted(hot, me, to);
-    }
+}
+
+/// Takes what control came back with.
+///
+/// # Safety
+/// `In` is the type of `inbox`, at which `me` waited.
+#[inline(always)]
+unsafe fn received<In>(hot: &'static Hot, me: ControlRef, inbox: u64) -> Result<In, Arrival> {
     if me.attention.get() & !attention::KILL != 0 {
-        // SAFETY: `In` is the type of `inbox`.
-        return unsafe { arrive(hot, me, inbox) }.map_err(SwitchError::from_arrival);
+        // SAFETY: the caller's promise.
+        return unsafe { arrive(self::hot(), me, inbox) };
     }
     // SAFETY: `attention` announced nothing else, so whoever switched to `inbox` did it through `switch` with a value of
     // the inbox's type at `message`, in a frame that is suspended since; it is moved out exactly once, here.
     Ok(unsafe { hot.message.get().cast::<In>().read() })
+}
+
+/// The switch when something is not as usual. The whole of it, so that the usual one carries nothing of this along.
+///
+/// # Safety
+/// As [`switch`].
+#[cold]
+#[inline(never)]
+unsafe fn switch_slowly<In, T>(
+    me: ControlRef,
+    inbox: u64,
+    to: ControlRef,
+    to_inbox: u64,
+    value: T,
+) -> Result<In, SwitchError<T>> {
+    let hot = hot();
+    // A kill that is delivered in here drops the value.
+    let counted = match slow_switch(hot, me, inbox, to, to_inbox) {
+        Slow::Go => false,
+        Slow::GoCounted => true,
+        // SAFETY: the two inboxes are one and the same, so `T` is `In`.
+        Slow::ToSelf => return Ok(unsafe { cast(value) }),
+        Slow::Refused(why) => return Err(why.with(value)),
+    };
+    let mut value = ManuallyDrop::new(value);
+    depart(hot, me, inbox, to, (&raw mut value).cast());
+    if counted {
+        transfer_counted(hot, me, to);
+    } else {
+        transfer(hot, me, to);
+    }
+    // SAFETY: `In` is the type of `inbox`, and control came back to it.
+    unsafe { received(hot, me, inbox) }.map_err(SwitchError::from_arrival)
 }
 
 /// # Safety

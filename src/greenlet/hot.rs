@@ -189,16 +189,23 @@ thread_local! {
 }
 
 /// This thread's hot data. Valid to the very end of the thread, also in thread-local destructors.
-#[inline(always)]
+#[inline]
 pub(crate) fn hot() -> &'static Hot {
+    let hot = here();
+    let to = hot.redirect.get();
+    // SAFETY: invariant 12: null, or the hot data of the thread that this one's stack belongs to.
+    unsafe { to.as_ref() }.unwrap_or(hot)
+}
+
+/// This thread-local's own copy, for the fast paths: a coroutine with thread-locals of its own has one in which nobody is
+/// `current`, so that every fast path is refused, and the slow one asks [`hot`].
+#[inline(always)]
+pub(crate) fn here() -> &'static Hot {
     HOT.with(|h| {
         let h: *const Hot = h;
-        // SAFETY: invariant 12: a thread-local without a destructor lives as long as its thread, `Hot` is `!Sync` so
-        // that the reference cannot leave it, and a redirect points to the owner thread's own.
-        unsafe {
-            let to = (*h).redirect.get();
-            &*(if to.is_null() { h } else { to })
-        }
+        // SAFETY: invariant 12: a thread-local without a destructor lives as long as its thread, and `Hot` is `!Sync` so
+        // that the reference cannot leave it.
+        unsafe { &*h }
     })
 }
 

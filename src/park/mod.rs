@@ -40,7 +40,7 @@ pub(crate) use crate::hub::frame::Reason;
 use crate::clock::Instant;
 use crate::greenlet::control::{ControlRef, State, attention};
 use crate::greenlet::error::Deadlock;
-use crate::greenlet::hot::{Hot, Phase, hot};
+use crate::greenlet::hot::{Hot, Phase, here, hot};
 use crate::greenlet::interrupt::{self, Interrupt};
 use crate::greenlet::{engine, trace};
 use crate::hub::error;
@@ -401,7 +401,7 @@ fn park_thread<W: Waiting>(how: &How<'_>, waiting: &W) -> End {
 /// On a thread that has no hub, yields the thread.
 #[inline]
 pub fn yield_now() {
-    let hot = hot();
+    let hot = here();
     if let Some(me) = hot.current.get()
         && me.attention.get() == 0
         && !std::thread::panicking()
@@ -412,9 +412,9 @@ pub fn yield_now() {
         if me.attention.get() == 0 {
             return;
         }
-        yielded(hot, me);
+        yielded(self::hot(), me);
     } else {
-        yield_slowly(hot);
+        yield_slowly(self::hot());
     }
 }
 
