@@ -1,9 +1,24 @@
-//! Greenlets and a gevent-style hub.
-#![allow(dead_code)]
+#![doc = include_str!("../README.md")]
+//!
+//! # Where things are
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`greenlet`] | the explicit switch: scopes, greenlets, generators |
+//! | [`task`] | what the hub runs: `spawn`, join, kill, `timeout`, scopes, locals |
+//! | [`hub`] | a thread's scheduler: its end, its limits, forks, handles for other threads |
+//! | [`time`] | sleeping, intervals, `Instant` |
+//! | [`io`], [`net`] | waiting for descriptors; TCP |
+//! | [`stack`] | sizes of stacks |
+//!
+//! Every call says under *Blocking* whether it switches. One that does is a *wait*: kills and the deadlines of
+//! [`timeout`] are delivered there, and nowhere else.
 
 mod clock;
 pub mod greenlet;
 pub mod hub;
+pub mod io;
+pub mod net;
 mod park;
 mod reactor;
 pub mod stack;
@@ -11,5 +26,5 @@ pub mod task;
 pub mod time;
 mod timers;
 
-pub use task::{spawn, spawn_later, timeout, yield_now};
+pub use task::{current, join_all, spawn, spawn_later, timeout, yield_now};
 pub use time::sleep;

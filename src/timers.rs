@@ -22,7 +22,6 @@
 //! A pure data structure: it never reads the time, calls no one, and gives no memory back. It allocates only
 //! where more timers are pending than ever before, or than were reserved.
 #![forbid(unsafe_code)]
-#![allow(dead_code)] // until the layers above land
 
 use std::num::NonZeroU32;
 
@@ -47,6 +46,22 @@ pub(crate) struct TimerFlags {
 pub(crate) struct TimerId {
     slot: u32,
     generation: NonZeroU32,
+}
+
+impl TimerId {
+    /// The id as a number, never 0.
+    pub(crate) fn to_bits(self) -> u64 {
+        u64::from(self.generation.get()) << 32 | u64::from(self.slot)
+    }
+
+    /// The inverse of [`to_bits`](Self::to_bits); `None` for 0.
+    pub(crate) fn from_bits(bits: u64) -> Option<Self> {
+        let generation = NonZeroU32::new((bits >> 32) as u32)?;
+        Some(Self {
+            slot: bits as u32,
+            generation,
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -88,6 +103,10 @@ impl<K: Copy> Timers<K> {
     }
 
     /// Makes room, so that `additional` more timers of each kind can be pending without an allocation.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for dumps, and watched by the tests")
+    )]
     pub(crate) fn reserve(&mut self, additional: usize) {
         self.nodes.reserve(additional);
         let slots = self.nodes.capacity();
@@ -97,6 +116,10 @@ impl<K: Copy> Timers<K> {
     }
 
     /// How many are pending.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for dumps, and watched by the tests")
+    )]
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }
@@ -107,6 +130,10 @@ impl<K: Copy> Timers<K> {
     }
 
     /// How many are pending that are no daemons.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for dumps, and watched by the tests")
+    )]
     pub(crate) fn live_refs(&self) -> usize {
         self.live
     }
@@ -163,6 +190,10 @@ impl<K: Copy> Timers<K> {
     ///
     /// To wait for it takes [`next_fine`](Self::next_fine) too: a coarse wake may come so late that the fine
     /// timer behind it would miss its own.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for dumps, and watched by the tests")
+    )]
     pub(crate) fn peek(&self) -> Option<(Instant, bool)> {
         self.first().map(|(entry, fine)| (entry.deadline, fine))
     }

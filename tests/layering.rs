@@ -92,22 +92,64 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "src/greenlet/run_queue.rs",
         "the run queue holds pointers to control blocks",
     ),
+    (
+        "src/greenlet/family.rs",
+        "walks inboxes and scopes that live in frames",
+    ),
+    (
+        "src/greenlet/interrupt.rs",
+        "walks `timeout` scopes that live in frames",
+    ),
+    (
+        "src/greenlet/thread_end.rs",
+        "drops the arena that the hot state may not own",
+    ),
+    (
+        "src/greenlet/current.rs",
+        "vouches for the type of an inbox to the engine",
+    ),
+    (
+        "src/greenlet/handle.rs",
+        "vouches for the type of an inbox to the engine",
+    ),
+    (
+        "src/greenlet/generator.rs",
+        "vouches for the type of an item to the engine",
+    ),
+    ("src/greenlet/scope.rs", "vouches for what bodies borrow"),
     ("src/hub/inbox.rs", "lock-free list shared between threads"),
     (
         "src/hub/remote.rs",
         "outlives its hub in other threads' hands",
     ),
-    ("src/hub/core.rs", "owns the thread's control blocks"),
     (
-        "src/park/node.rs",
-        "wait nodes live in the frame of the parked call",
+        "src/hub/sched.rs",
+        "reaches the hub through the thread's hot state",
     ),
-    ("src/park/list.rs", "intrusive list of those nodes"),
+    ("src/hub/lifecycle.rs", "frees the hub at the thread's end"),
+    (
+        "src/hub/frame.rs",
+        "parked waits are described by frames on their stacks",
+    ),
+    (
+        "src/hub/fork.rs",
+        "the handlers of a fork, and system calls in the child",
+    ),
     (
         "src/reactor/",
         "file descriptors and system calls of the poll",
     ),
-    ("src/io/fd.rs", "borrows and owns raw file descriptors"),
+    ("src/task/mod.rs", "vouches for the type of a task's result"),
+    (
+        "src/task/record.rs",
+        "typed contents of the control block's untyped fields",
+    ),
+    ("src/task/remote.rs", "results cross threads"),
+    (
+        "src/task/scope.rs",
+        "lends closures a longer life than they have, until the scope ends",
+    ),
+    ("src/task/big.rs", "runs a closure on another stack"),
     ("src/io/os.rs", "system calls that std does not offer"),
 ];
 

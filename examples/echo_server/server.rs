@@ -30,7 +30,7 @@ impl Door {
     /// Wakes the accepting task, from whatever thread this is called on.
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
-        let _ = self.listener.close();
+        self.listener.close();
     }
 }
 

@@ -330,6 +330,7 @@ where
     // SAFETY: the place was made for it.
     unsafe { put::<F>(c.body.get(), body) };
     let inbox = hot.serial();
+    c.set_flag(super::control::flag::COLD);
     c.own_inbox.set(inbox);
     c.waiting.set(inbox);
     Ok(c)
@@ -343,6 +344,7 @@ pub(super) fn create_unbound<Out>(hot: &'static Hot, birth: Birth) -> io::Result
     let layout = const { layout::<Box<()>, Out>() };
     // SAFETY: the table of an unbound greenlet runs nothing, and `waiting` 0 keeps everybody from switching to it.
     let c = unsafe { engine::create(hot, birth, UNBOUND, layout)? };
+    c.set_flag(super::control::flag::COLD);
     c.own_inbox.set(hot.serial());
     Ok(c)
 }

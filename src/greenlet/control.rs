@@ -29,15 +29,16 @@
 use core::any::Any;
 use core::cell::{Cell, UnsafeCell};
 use core::mem::MaybeUninit;
+use core::num::NonZeroU64;
 use core::panic::Location;
-use core::ptr;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::Arc;
 
 use corosensei::{Coroutine, Yielder};
 
 use super::interrupt::Deadlines;
-use crate::stack::{Slot, SlotStack};
+use crate::stack::{Slot, SlotStack, StackSize};
 
 /// The coroutine type that all greenlets use: values travel beside it.
 pub(super) type Co = Coroutine<(), (), (), SlotStack>;
@@ -103,30 +104,38 @@ pub(crate) mod attention {
     pub(crate) const TRACE: u32 = 1 << 5;
     /// There are `timeout` scopes to look at.
     pub(crate) const DEADLINE: u32 = 1 << 6;
+    /// The hub itself, or the greenlet that forked in the child: only the slow paths are right.
+    pub(crate) const UNUSUAL: u32 = 1 << 8;
     /// The hub found that main's wait can never end.
     pub(crate) const DEADLOCK: u32 = 1 << 7;
     /// Was unwinding when that was last known for certain (invariant 7).
-    pub(crate) const UNWINDS: u32 = 1 << 8;
+    pub(crate) const UNWINDS: u32 = 1 << 9;
 }
 
 /// Bits of `Control::flags`.
 pub(crate) mod flag {
+    /// Something lies in the cold part that is to be cleared at the end.
+    pub(crate) const COLD: u16 = 1 << 8;
+    /// Where the class of the slot begins: two bits.
+    pub(crate) const CLASS: u32 = 9;
     /// The body has begun (a Runnable greenlet may still be unstarted).
-    pub(crate) const STARTED: u8 = 1;
+    pub(crate) const STARTED: u16 = 1;
     /// Never ran and never will: its captures are being dropped (ending.rs).
-    pub(crate) const ENDING: u8 = 1 << 1;
+    pub(crate) const ENDING: u16 = 1 << 1;
     /// Its scope is ending: a body that swallows a hundred kills aborts the process.
-    pub(crate) const CLOSING: u8 = 1 << 2;
+    pub(crate) const CLOSING: u16 = 1 << 2;
     /// Made by `unbound` and not bound yet.
-    pub(crate) const UNBOUND: u8 = 1 << 3;
+    pub(crate) const UNBOUND: u16 = 1 << 3;
     /// Ends in the hub, like a task.
-    pub(crate) const TASK: u8 = 1 << 4;
+    pub(crate) const TASK: u16 = 1 << 4;
     /// A generator: ends at whoever asks for the next item.
-    pub(crate) const GENERATOR: u8 = 1 << 5;
+    pub(crate) const GENERATOR: u16 = 1 << 5;
     /// Does not keep the hub alive.
-    pub(crate) const DAEMON: u8 = 1 << 6;
+    pub(crate) const DAEMON: u16 = 1 << 6;
     /// The type of its own inbox is `'static` for certain (`Current::publish`).
-    pub(crate) const PUBLISHED: u8 = 1 << 7;
+    pub(crate) const PUBLISHED: u16 = 1 << 7;
+    /// May have begun to unwind before it was suspended last (unwinding.rs).
+    pub(crate) const UNSURE: u16 = 1 << 11;
 }
 
 /// What the layers above keep in a control block, without its type.
@@ -189,22 +198,24 @@ pub(crate) struct Control {
     pub(crate) attention: Cell<u32>,
     /// Place in the chain of nested resumes when it last ran: 0 for what lives on the thread's own stack.
     pub(crate) depth: Cell<u8>,
-    pub(crate) state: Cell<State>,
+    pub(crate) state: StateCell,
     pub(crate) ending: Cell<Ending>,
-    pub(crate) flags: Cell<u8>,
+    /// Deliveries of its kill so far; stays at the maximum.
+    pub(crate) kills: Cell<u8>,
+    pub(crate) shield: Cell<u32>,
+    pub(crate) flags: Cell<u16>,
     pub(super) yielder: Cell<*const Yielder<(), ()>>,
     pub(super) co: UnsafeCell<MaybeUninit<Co>>,
 
-    // Second line: wakes and identity.
+    // Second line: wakes and identity; with the header, all else that a plain task touches.
     pub(crate) park_epoch: Cell<u64>,
-    /// The id while alive, 0 otherwise. Also read by other threads, inside the hub's gate.
-    alive: AtomicU64,
-    pub(crate) id: Cell<u64>,
+    /// Also read by other threads, inside the hub's gate.
+    pub(crate) id: IdCell,
     pub(super) table: Cell<Option<&'static BodyTable>>,
     pub(super) body: Cell<*mut u8>,
     pub(crate) upper: Upper,
 
-    // Family.
+    // The cold part: whoever fills anything in here that does not go by itself sets `flag::COLD`.
     pub(crate) parent: Cell<Option<ControlRef>>,
     pub(crate) parent_inbox: Cell<u64>,
     /// The inbox it was born with (0 for tasks and the root).
@@ -223,17 +234,51 @@ pub(crate) struct Control {
     pub(super) scope: Cell<*const super::scope::Core>,
     pub(super) scope_prev: Cell<Option<ControlRef>>,
     pub(super) scope_next: Cell<Option<ControlRef>>,
-
-    // Interruption.
-    pub(crate) shield: Cell<u32>,
-    pub(crate) kills: Cell<u32>,
     pub(crate) deadlines: Deadlines,
-
-    // Description.
-    slot: Cell<Option<Slot>>,
-    pub(crate) site: Cell<Option<&'static Location<'static>>>,
     name: UnsafeCell<Option<Arc<str>>>,
     payload: UnsafeCell<Option<Payload>>,
+}
+
+#[cfg(not(feature = "sanitizer"))]
+const _: () = assert!(core::mem::offset_of!(Control, park_epoch) == 64);
+#[cfg(not(feature = "sanitizer"))]
+const _: () = assert!(core::mem::offset_of!(Control, parent) == 128);
+
+/// The state, as a `Cell` would hold it; other threads read it inside the hub's gate.
+pub(crate) struct StateCell(AtomicU8);
+
+impl StateCell {
+    #[inline(always)]
+    pub(crate) fn get(&self) -> State {
+        match self.0.load(Ordering::Acquire) {
+            0 => State::Free,
+            1 => State::New,
+            2 => State::Runnable,
+            3 => State::Live,
+            4 => State::Parked,
+            _ => State::Dead,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(&self, state: State) {
+        self.0.store(state as u8, Ordering::Release);
+    }
+}
+
+/// The id, as a `Cell` would hold it; other threads read it inside the hub's gate.
+pub(crate) struct IdCell(AtomicU64);
+
+impl IdCell {
+    #[inline(always)]
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    fn set(&self, id: u64) {
+        self.0.store(id, Ordering::Relaxed);
+    }
 }
 
 /// A control block of this thread. Copy, one word, `!Send`; may be stale (see the file's head).
@@ -305,14 +350,15 @@ impl Control {
             waiting: Cell::new(0),
             attention: Cell::new(0),
             depth: Cell::new(0),
-            state: Cell::new(state),
+            state: StateCell(AtomicU8::new(state as u8)),
             ending: Cell::new(Ending::None),
+            kills: Cell::new(0),
+            shield: Cell::new(0),
             flags: Cell::new(flag::STARTED),
             yielder: Cell::new(ptr::null()),
             co: UnsafeCell::new(MaybeUninit::uninit()),
             park_epoch: Cell::new(0),
-            alive: AtomicU64::new(0),
-            id: Cell::new(0),
+            id: IdCell(AtomicU64::new(0)),
             table: Cell::new(None),
             body: Cell::new(ptr::null_mut()),
             upper: Upper::new(),
@@ -328,61 +374,61 @@ impl Control {
             scope: Cell::new(ptr::null()),
             scope_prev: Cell::new(None),
             scope_next: Cell::new(None),
-            shield: Cell::new(0),
-            kills: Cell::new(0),
             deadlines: Deadlines::new(),
-            slot: Cell::new(None),
-            site: Cell::new(None),
             name: UnsafeCell::new(None),
             payload: UnsafeCell::new(None),
         }
     }
 
+    /// Fills in what a native stack has from birth.
+    pub(super) fn begin_native(&self, id: u64) {
+        self.id.set(id);
+    }
+
     /// Fills in the parts that a fresh or reused slot does not hold as zeros already.
     #[inline(always)]
-    pub(super) fn begin(&self, slot: Option<Slot>, id: u64, site: &'static Location<'static>) {
-        self.slot.set(slot);
-        self.id.set(id);
-        self.alive.store(id, Ordering::Release);
-        self.site.set(Some(site));
+    pub(super) fn begin(&self, slot: Slot, id: NonZeroU64, flags: u16) {
+        self.flags.set(flags | (slot.size() as u16) << flag::CLASS);
+        self.id.set(id.get());
         self.depth.set(1);
     }
 
     /// Gives it another id, before anybody has seen the first.
-    pub(crate) fn rename(&self, id: core::num::NonZeroU64) {
+    pub(crate) fn rename(&self, id: NonZeroU64) {
         self.id.set(id.get());
-        self.alive.store(id.get(), Ordering::Release);
-        if let (Some(slot), Some(site)) = (self.slot.get(), self.site.get()) {
+        if let Some((slot, site)) = self.slot().zip(self.site()) {
             slot.open(id, site);
         }
     }
 
     /// The id while alive, else 0. May be called by another thread inside the hub's gate.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn alive(&self) -> u64 {
-        self.alive.load(Ordering::Acquire)
+        match self.state.get() {
+            State::Free | State::Dead => 0,
+            _ => self.id.get(),
+        }
     }
 
-    /// From here on other threads see it as finished.
+    /// It has ended.
     #[inline(always)]
     pub(super) fn end(&self) {
-        self.state.set(State::Dead);
         self.waiting.set(0);
-        self.alive.store(0, Ordering::Release);
+        self.state.set(State::Dead);
     }
 
     #[inline(always)]
-    pub(crate) fn has(&self, bits: u8) -> bool {
+    pub(crate) fn has(&self, bits: u16) -> bool {
         self.flags.get() & bits != 0
     }
 
     #[inline(always)]
-    pub(crate) fn set_flag(&self, bits: u8) {
+    pub(crate) fn set_flag(&self, bits: u16) {
         self.flags.set(self.flags.get() | bits);
     }
 
     #[inline(always)]
-    pub(crate) fn clear_flag(&self, bits: u8) {
+    pub(crate) fn clear_flag(&self, bits: u16) {
         self.flags.set(self.flags.get() & !bits);
     }
 
@@ -408,9 +454,25 @@ impl Control {
         self.depth.get() == 0
     }
 
+    /// The slot it lives in; native stacks have none.
     #[inline]
     pub(crate) fn slot(&self) -> Option<Slot> {
-        self.slot.get()
+        if self.is_native() {
+            return None;
+        }
+        let class = usize::from(self.flags.get() >> flag::CLASS & 0b11);
+        let header = ptr::from_ref(self)
+            .cast::<u8>()
+            .wrapping_add(size_of::<Self>());
+        let header = NonNull::new(header.cast_mut().cast())?;
+        // SAFETY: the header follows the control block (`in_slot`); the class was noted by `begin`. Whether the slot is
+        // live is the caller's concern as for every use of a control block that may be stale (the file's head).
+        Some(unsafe { Slot::from_header(header, StackSize::from_number(class)?) })
+    }
+
+    /// Where it was spawned.
+    pub(crate) fn site(&self) -> Option<&'static Location<'static>> {
+        self.slot()?.site()
     }
 
     /// The name, if it has one.
@@ -422,7 +484,8 @@ impl Control {
 
     /// Replaces the name.
     pub(crate) fn set_name(&self, name: Option<Arc<str>>) {
-        if let Some(slot) = self.slot.get() {
+        self.set_flag(flag::COLD);
+        if let Some(slot) = self.slot() {
             // SAFETY: the text lies in the Arc that is kept in `name` until the next call, or `reset`.
             unsafe { slot.set_name(name.as_deref().unwrap_or("")) };
         }
@@ -432,6 +495,7 @@ impl Control {
 
     /// Puts the payload of a panic away until somebody takes it.
     pub(crate) fn set_payload(&self, payload: Payload) {
+        self.set_flag(flag::COLD);
         // SAFETY: invariant 1; the old value is always `None` here (a greenlet ends once), so nothing is dropped.
         unsafe { *self.payload.get() = Some(payload) };
     }
@@ -447,22 +511,25 @@ impl Control {
     pub(super) fn reset(&self) {
         self.state.set(State::Free);
         self.ending.set(Ending::None);
-        self.flags.set(0);
         self.attention.set(0);
         self.id.set(0);
+        self.shield.set(0);
+        self.kills.set(0);
+        self.park_epoch.set(0);
+        self.upper.handle.set(0);
+        if self.has(flag::COLD) {
+            self.reset_cold();
+        }
+    }
+
+    #[cold]
+    fn reset_cold(&self) {
         self.parent.set(None);
         self.own_inbox.set(0);
         self.waits_for.set(None);
         // The next one here may be of no scope at all.
         self.scope.set(ptr::null());
-        self.shield.set(0);
-        self.kills.set(0);
-        self.park_epoch.set(0);
-        self.upper.handle.set(0);
-        // SAFETY: as in `name`.
-        if unsafe { (*self.name.get()).is_some() } {
-            self.set_name(None);
-        }
+        self.set_name(None);
     }
 }
 

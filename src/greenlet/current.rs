@@ -29,7 +29,8 @@ use super::{ending, engine, family, interrupt};
 pub struct Current<In, Out = ()> {
     control: ControlRef,
     inbox: u64,
-    invariant: PhantomData<(fn(In) -> In, fn(Out) -> Out)>,
+    takes: PhantomData<fn(In) -> In>,
+    returns: PhantomData<fn(Out) -> Out>,
 }
 
 impl<In, Out> Current<In, Out> {
@@ -37,7 +38,8 @@ impl<In, Out> Current<In, Out> {
         Self {
             control,
             inbox,
-            invariant: PhantomData,
+            takes: PhantomData,
+            returns: PhantomData,
         }
     }
 

@@ -63,7 +63,8 @@ fn settle(
 ) -> Settled {
     let mut last = first;
     loop {
-        if drop_pending(hot, first, last) {
+        // The code of others that ran so far may have made locals, and left outcomes, anew.
+        if drop_pending(hot, first, last) || engine::drop_ext(hot, first) {
             continue;
         }
         let heir = heir(last, killer.or(first.killer.get()));
@@ -191,11 +192,7 @@ fn conclude_for_killer(hot: &'static Hot, s: &Settled) {
 /// Ends a greenlet whose parent, or killer, is on this thread: the `finish` of greenlets and generators.
 pub(super) fn finish(c: ControlRef) {
     let hot = hot();
-    if !c.upper.ext.get().is_null()
-        && let Some(drop_ext) = hot.drop_ext.get()
-    {
-        drop_ext(c);
-    }
+    engine::drop_ext(hot, c);
     if c.pending.get().is_none()
         && c.killer.get().is_none()
         && let Some(parent) = family::living_parent(c)
@@ -274,6 +271,7 @@ pub(super) fn kill(hot: &'static Hot, me: ControlRef, victim: ControlRef) -> Res
     };
     me.next_killer.set(victim.killer.get());
     victim.killer.set(Some(me));
+    victim.set_flag(flag::COLD);
     me.waits_for.set(Some(victim));
     me.waiting.set(INBOX_KILLING);
     let held_back =

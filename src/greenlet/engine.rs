@@ -41,6 +41,8 @@ use super::control::{
 use super::error::{Deadlock, SwitchError};
 use super::hot::{Hot, Phase, hot};
 use super::interrupt;
+use super::unwinding::{self, counted};
+pub(crate) use super::unwinding::{may_raise, recover, unwinding};
 use super::{ending, family, trace};
 use crate::stack::{SlotStack, StackSize};
 
@@ -65,29 +67,33 @@ fn suspend(me: ControlRef) {
     unsafe { (*me.yielder.get()).suspend(()) }
 }
 
+/// The deepest place in the chain: from here a greenlet suspends.
+const MAX_DEPTH: u8 = 2;
+
 /// Control goes from `me`, whose state the caller has set, to `to`; returns when `Hot::current` is `me` again.
 ///
-/// `Hot::current` is `to` already. `to` may be the hub.
+/// `Hot::current` is `to` already. `to` is not the hub, and not `me`.
 #[inline(always)]
 fn transfer(hot: &'static Hot, me: ControlRef, to: ControlRef) {
-    let depth = me.depth.get();
-    if depth == 0 || (depth == 1 && !to.is_native()) {
+    // A native stack is below everybody on the chain.
+    if me.depth.get() != MAX_DEPTH && !to.is_native() {
         let mut to = to;
         loop {
-            if to.is_native() {
-                // Only the root's own frame gets here with a native target: the hub (itself would have returned).
-                to = next_from_hub(hot);
-                if to == me {
-                    return;
-                }
-            }
-            resume(to, depth + 1);
+            resume(to, me.depth.get() + 1);
             to = current(hot);
             if to == me {
                 return;
             }
-            if depth != 0 && to.is_native() {
-                break;
+            // Control came back for somebody else: forward it.
+            if to.is_native() {
+                if !me.is_native() {
+                    break;
+                }
+                // The root is the trampoline; what it forwards to is the hub.
+                to = next_from_hub(hot);
+                if to == me {
+                    return;
+                }
             }
         }
     }
@@ -158,52 +164,9 @@ pub(crate) fn to_hub_counted(hot: &'static Hot, me: ControlRef) {
     if panicking() {
         counted(hot, me, || to_hub(hot, me));
     } else {
-        me.ignore(attention::UNWINDS);
+        unwinding::calm(me);
         to_hub(hot, me);
     }
-}
-
-#[cold]
-fn counted(hot: &'static Hot, me: ControlRef, f: impl FnOnce()) {
-    // Notes what is known of `me` now: once it is counted itself, less is.
-    unwinds(hot, me);
-    hot.unwinding.set(hot.unwinding.get() + 1);
-    f();
-    hot.unwinding.set(hot.unwinding.get() - 1);
-}
-
-/// Whether `me`, which runs, unwinds, as far as can be told (invariant 7).
-///
-/// `panicking` is the thread's: while a neighbour is suspended in its unwinding it says nothing of `me`, and what counts
-/// is what was last known for certain, `attention::UNWINDS`.
-pub(crate) fn unwinds(hot: &Hot, me: ControlRef) -> bool {
-    if !panicking() {
-        me.ignore(attention::UNWINDS);
-        return false;
-    }
-    if hot.unwinding.get() == 0 {
-        me.attend(attention::UNWINDS);
-    }
-    me.attention.get() & attention::UNWINDS != 0
-}
-
-/// Whether the running greenlet itself unwinds, as far as can be told (invariant 7).
-#[inline]
-pub(crate) fn unwinding(hot: &Hot) -> bool {
-    match hot.current.get() {
-        Some(me) => unwinds(hot, me),
-        None => panicking(),
-    }
-}
-
-/// Whether something may be raised in `me`, which was just resumed or is about to wait.
-#[inline]
-pub(crate) fn may_raise(hot: &Hot, me: ControlRef, just_resumed: bool) -> bool {
-    if cfg!(panic = "abort") {
-        return false;
-    }
-    // With neighbours parked in their unwinding, what was known when `me` was suspended counts only until it runs on.
-    !panicking() || (just_resumed && !unwinds(hot, me))
 }
 
 /// Unwinds `me`, which runs, with what was thrown at it.
@@ -233,11 +196,9 @@ fn begin_thread(hot: &'static Hot) -> ControlRef {
     );
     hot.phase.set(Phase::Active);
     hot.next.set(next_without_hub);
-    hot.root
-        .begin(None, hot.unique_id().get(), Location::caller());
-    hot.root.depth.set(0);
-    hot.hub.begin(None, 0, Location::caller());
-    hot.hub.depth.set(0);
+    hot.root.begin_native(hot.unique_id().get());
+    // What must not be done in a callback of the hub is found on the slow paths.
+    hot.hub.attend(attention::UNUSUAL);
     hot.current.set(Some(hot.root()));
     hot.queue.reserve(16);
     hot.queue.set_budget(u32::MAX);
@@ -267,7 +228,7 @@ fn next_without_hub(hot: &'static Hot) -> ControlRef {
 pub(crate) struct Birth {
     pub(crate) size: StackSize,
     pub(crate) site: &'static Location<'static>,
-    pub(crate) flags: u8,
+    pub(crate) flags: u16,
 }
 
 /// Makes a greenlet that never ran, state New, with an area below its control block for what `layout` says.
@@ -293,8 +254,7 @@ pub(super) unsafe fn create(
     let c = unsafe { ControlRef::in_slot(slot) };
     let id = hot.unique_id();
     slot.open(id, birth.site);
-    c.begin(Some(slot), id.get(), birth.site);
-    c.flags.set(birth.flags);
+    c.begin(slot, id, birth.flags);
     c.attention.set(hot.root.attention.get() & attention::TRACE);
     c.state.set(State::New);
     c.table.set(Some(table));
@@ -341,11 +301,12 @@ fn entry(c: ControlRef, yielder: &Yielder<(), ()>) {
 #[inline]
 pub(crate) fn release(hot: &'static Hot, c: ControlRef) {
     debug_assert_eq!(c.state.get(), State::Dead);
+    let slot = c.slot();
     if c.attention.get() & attention::TRACE != 0 {
         trace::forget(hot, c);
     }
     c.reset();
-    if let Some(slot) = c.slot() {
+    if let Some(slot) = slot {
         // SAFETY: invariant 10: the greenlet is dead. Its own last steps may still run on the stack, but nothing is
         // allocated before they are over: `finish` is the last that runs there.
         hot.with_arena(|a| unsafe { a.free(slot) });
@@ -369,6 +330,7 @@ pub(super) unsafe fn switch<In, T>(
     value: T,
 ) -> Result<In, SwitchError<T>> {
     let hot = hot();
+    let mut quiet = true;
     if hot.current.get() != Some(me)
         || to.waiting.get() != to_inbox
         || me.attention.get() != 0
@@ -376,6 +338,7 @@ pub(super) unsafe fn switch<In, T>(
     {
         match slow_switch(hot, me, inbox, to, to_inbox) {
             Slow::Go => {}
+            Slow::GoCounted => quiet = false,
             // SAFETY: the two inboxes are one and the same, so `T` is `In`.
             Slow::ToSelf => return Ok(unsafe { cast(value) }),
             Slow::Refused(why) => return Err(why.with(value)),
@@ -387,7 +350,11 @@ pub(super) unsafe fn switch<In, T>(
     to.waiting.set(0);
     me.waiting.set(inbox);
     hot.current.set(Some(to));
-    transfer(hot, me, to);
+    if quiet {
+        transfer(hot, me, to);
+    } else {
+        transfer_counted(hot, me, to);
+    }
     if me.attention.get() & !attention::KILL != 0 {
         // SAFETY: `In` is the type of `inbox`.
         return unsafe { arrive(hot, me, inbox) }.map_err(SwitchError::from_arrival);
@@ -397,18 +364,20 @@ pub(super) unsafe fn switch<In, T>(
     Ok(unsafe { hot.message.get().cast::<In>().read() })
 }
 
-enum Slow {
-    Go,
-    ToSelf,
-    Refused(Refusal),
-}
-
 /// # Safety
 /// `A` and `B` are the same type.
 unsafe fn cast<A, B>(a: A) -> B {
     let a = ManuallyDrop::new(a);
     // SAFETY: the caller's promise; `a` is not used again.
     unsafe { (&raw const a).cast::<B>().read() }
+}
+
+enum Slow {
+    Go,
+    /// The thread panics: see unwinding.rs.
+    GoCounted,
+    ToSelf,
+    Refused(Refusal),
 }
 
 #[cold]
@@ -427,7 +396,11 @@ fn slow_switch(
         return Slow::ToSelf;
     }
     if to.waiting.get() == to_inbox {
-        return Slow::Go;
+        return if panicking() {
+            Slow::GoCounted
+        } else {
+            Slow::Go
+        };
     }
     Slow::Refused(match family::inbox_state(to, to_inbox) {
         family::InboxState::Gone => Refusal::Dead,
@@ -439,23 +412,23 @@ fn slow_switch(
 /// Why a wait may not begin.
 #[derive(Clone, Copy)]
 pub(super) enum Refusal {
-    NotCurrent,
-    Unwinding,
-    Pending,
     Dead,
     Unbound,
     NotWaiting,
+    NotCurrent,
+    Unwinding,
+    Pending,
 }
 
 impl Refusal {
     fn with<T>(self, value: T) -> SwitchError<T> {
         match self {
-            Refusal::NotCurrent => SwitchError::NotCurrent(value),
-            Refusal::Unwinding => SwitchError::Unwinding(value),
-            Refusal::Pending => SwitchError::Pending(value),
             Refusal::Dead => SwitchError::Dead(value),
             Refusal::Unbound => SwitchError::Unbound(value),
             Refusal::NotWaiting => SwitchError::NotWaiting(value),
+            Refusal::NotCurrent => SwitchError::NotCurrent(value),
+            Refusal::Unwinding => SwitchError::Unwinding(value),
+            Refusal::Pending => SwitchError::Pending(value),
         }
     }
 }
@@ -475,12 +448,12 @@ fn may_wait(hot: &'static Hot, me: ControlRef, inbox: u64) -> Result<(), Refusal
     Ok(())
 }
 
-/// Raises what is due in `me`; a kill that was delivered before, only a turn later (invariant 8).
+/// Raises what is due in `me`; what was delivered before, only a turn later (invariant 8).
 pub(crate) fn deliver(hot: &'static Hot, me: ControlRef, just_resumed: bool) {
     if interrupt::due(&me).is_none() || !may_raise(hot, me, just_resumed) {
         return;
     }
-    if me.kills.get() > 0 && !just_resumed {
+    if interrupt::delivered_before(me) && !just_resumed {
         yield_turn(hot, me);
     }
     if let Some(due) = interrupt::due(&me) {
@@ -673,10 +646,12 @@ pub(super) unsafe fn throw<In>(
 /// [`transfer`], counting `me` among the unwinding if it is.
 #[inline(never)]
 pub(super) fn transfer_counted(hot: &'static Hot, me: ControlRef, to: ControlRef) {
-    if panicking() {
+    if to == hot.hub() {
+        to_hub_counted(hot, me);
+    } else if panicking() {
         counted(hot, me, || transfer(hot, me, to));
     } else {
-        me.ignore(attention::UNWINDS);
+        unwinding::calm(me);
         transfer(hot, me, to);
     }
 }
@@ -755,9 +730,20 @@ pub(crate) fn unpark(hot: &'static Hot, c: ControlRef, epoch: u64) -> bool {
 #[inline]
 pub(crate) fn retire(hot: &'static Hot, c: ControlRef) {
     c.end();
-    if c.killer.get().is_some() {
+    if c.has(flag::COLD) {
         family::release_killers(hot, c.killer.take());
     }
+}
+
+/// Drops what the layers above hang on the running `c`, if there is any.
+pub(super) fn drop_ext(hot: &'static Hot, c: ControlRef) -> bool {
+    if !c.upper.ext.get().is_null()
+        && let Some(drop_ext) = hot.drop_ext.get()
+    {
+        drop_ext(c);
+        return true;
+    }
+    false
 }
 
 /// Runs `f`, catching its unwinding.

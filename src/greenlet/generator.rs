@@ -47,7 +47,8 @@ use crate::stack::StackSize;
 pub struct Generator<'s, T> {
     control: ControlRef,
     id: u64,
-    item: PhantomData<(fn() -> T, core::cell::Cell<&'s ()>)>,
+    item: PhantomData<fn() -> T>,
+    scope: PhantomData<core::cell::Cell<&'s ()>>,
 }
 
 /// What a generator's body hands its items to.
@@ -106,10 +107,12 @@ impl<'s, T: 's> Generator<'s, T> {
         match unsafe { body::create_plain::<_, (), EndsAtCaller>(hot, birth, body) } {
             Ok(c) => {
                 c.waiting.set(INBOX_YIELD);
+                c.set_flag(flag::COLD);
                 Self {
                     control: c,
                     id: c.id.get(),
                     item: PhantomData,
+                    scope: PhantomData,
                 }
             }
             Err(e) => panic!("failed to make a generator: {e}"),

@@ -9,7 +9,7 @@ use core::marker::PhantomData;
 use super::control::{ControlRef, State, flag};
 use super::error::SwitchError;
 use super::hot::{Phase, hot};
-use super::{engine, family};
+use super::{engine, family, run_queue};
 
 /// A handle to an inbox of a greenlet: what [`Current::switch`](super::Current::switch) sends to.
 ///
@@ -68,6 +68,15 @@ impl<T> Greenlet<T> {
     /// Whether this is the running greenlet.
     pub fn is_current(&self) -> bool {
         !self.is_dead() && hot().current.get() == Some(self.control)
+    }
+
+    /// Brings the greenlet's control block near, for a switch a little later: four switches ahead is a good distance.
+    ///
+    /// Worth it for who switches among so many greenlets that caches and page tables do not hold them: the hub does it
+    /// for its runnable tasks by itself. A hint: it changes nothing, and may be given for a dead greenlet.
+    #[inline]
+    pub fn prefetch(&self) {
+        run_queue::prefetch_deep(self.control);
     }
 
     /// The id of the greenlet, unique in the process; `None` once it is dead.

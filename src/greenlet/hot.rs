@@ -52,11 +52,11 @@ pub(crate) struct Hot {
     serial: Cell<u64>,
     /// Greenlets that are suspended or parked in the middle of an unwinding (invariant 7).
     pub(crate) unwinding: Cell<u32>,
+    /// How often that count was wiped.
+    pub(super) slate: Cell<u32>,
     /// Slots in use on this thread.
     pub(crate) live: Cell<u32>,
     pub(crate) phase: Cell<Phase>,
-    /// True while the hub runs user code (links, drops): `current` is the hub then.
-    pub(crate) in_callback: Cell<bool>,
     /// The dead greenlet whose outcome is in flight.
     pub(crate) dead: Cell<Option<ControlRef>>,
     /// Where process-unique ids are taken from: the rest of this thread's block.
@@ -71,8 +71,6 @@ pub(crate) struct Hot {
     pub(crate) drop_ext: Cell<Option<fn(ControlRef)>>,
     /// Who was traced last.
     pub(crate) traced: Cell<Option<ControlRef>>,
-    /// Set by the fork handler in the child: the greenlet that called `fork`.
-    pub(crate) forked_in: Cell<Option<ControlRef>>,
     pub(crate) arena: ManuallyDrop<UnsafeCell<Arena>>,
     /// The thread's own stack.
     pub(crate) root: ManuallyDrop<Control>,
@@ -98,9 +96,9 @@ impl Hot {
             // 0 means "no inbox"; the first few are names with a meaning of their own (control.rs).
             serial: Cell::new(super::control::FIRST_SERIAL),
             unwinding: Cell::new(0),
+            slate: Cell::new(0),
             live: Cell::new(0),
             phase: Cell::new(Phase::Fresh),
-            in_callback: Cell::new(false),
             dead: Cell::new(None),
             ids: Cell::new((0, 0)),
             hub_data: Cell::new(ptr::null()),
@@ -108,7 +106,6 @@ impl Hot {
             at_end: Cell::new(None),
             drop_ext: Cell::new(None),
             traced: Cell::new(None),
-            forked_in: Cell::new(None),
             arena: ManuallyDrop::new(UnsafeCell::new(Arena::new())),
             root: ManuallyDrop::new(Control::new_native(State::Live)),
             hub: ManuallyDrop::new(Control::new_native(State::Live)),

@@ -7,7 +7,8 @@
 //! | asked for       | shielded, or unwinding | otherwise, at the next wait                                  |
 //! | --------------- | ---------------------- | ------------------------------------------------------------ |
 //! | kill            | held back              | unwinds; again at each later wait, a turn later (invariant 8) |
-//! | deadline passed | held back              | reported once if the wait can report, else unwinds to its scope |
+//! | deadline passed | held back              | reported once if the wait can report, else unwinds to its scope; |
+//! |                 |                        | again at each later wait, a turn later                          |
 //!
 //! This file only decides and raises; it never switches, and wakes nobody.
 
@@ -31,7 +32,7 @@ pub(super) fn is_interrupt(payload: &(dyn core::any::Any + Send)) -> bool {
 }
 
 /// Deliveries of one kill after which a body that swallows them is reported.
-pub(crate) const MAX_SWALLOWED: u32 = 100;
+pub(crate) const MAX_SWALLOWED: u8 = 100;
 
 /// One `timeout` scope; lives in its frame.
 #[derive(Debug)]
@@ -135,12 +136,22 @@ pub(crate) fn due(c: &ControlRef) -> Option<Interrupt<'_>> {
     None
 }
 
+/// Whether what is due was delivered before, and swallowed. Then it comes only after a turn of the others, so that a body
+/// that swallows it over and over does not keep the thread to itself.
+pub(crate) fn delivered_before(me: ControlRef) -> bool {
+    match due(&me) {
+        Some(Interrupt::Kill) => me.kills.get() > 0,
+        Some(Interrupt::Deadline(frame)) => frame.delivered.get(),
+        None => false,
+    }
+}
+
 /// Unwinds the running greenlet, counting the delivery.
 pub(crate) fn raise(me: ControlRef, interrupt: &Interrupt<'_>) -> ! {
     me.attend(attention::UNWINDS);
     match interrupt {
         Interrupt::Kill => {
-            let n = me.kills.get() + 1;
+            let n = me.kills.get().saturating_add(1);
             me.kills.set(n);
             if n == MAX_SWALLOWED {
                 report::swallowed_kills(me);

@@ -59,6 +59,7 @@ mod run_queue;
 mod scope;
 mod thread_end;
 pub(crate) mod trace;
+mod unwinding;
 
 pub use self::current::Current;
 pub use self::error::{Deadlock, KillError, ParentError, SwitchError};

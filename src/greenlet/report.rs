@@ -5,6 +5,7 @@
 //!
 //! The policy is the process's ([`set_panic_policy`]). Nothing else in the crate prints, but for the stack overflow
 //! message of the signal handler.
+#![forbid(unsafe_code)]
 
 use core::any::Any;
 use std::io::Write as _;
@@ -37,6 +38,9 @@ impl core::fmt::Debug for PanicPolicy {
     }
 }
 
+/// The id of what is no greenlet: the hub.
+const HUB: u64 = 0;
+
 /// A panic that nobody observed, as [`PanicPolicy::Custom`] sees it.
 pub struct UnobservedPanic<'a> {
     id: u64,
@@ -46,7 +50,7 @@ pub struct UnobservedPanic<'a> {
 }
 
 impl UnobservedPanic<'_> {
-    /// The id of the task or greenlet that panicked.
+    /// The id of the task or greenlet that panicked; 0 for a callback of the hub (a link, a destructor that ran there).
     pub fn id(&self) -> u64 {
         self.id
     }
@@ -85,6 +89,10 @@ impl core::fmt::Debug for UnobservedPanic<'_> {
 
 impl core::fmt::Display for UnobservedPanic<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        if self.id == HUB {
+            f.write_str("a callback of the hub panicked: ")?;
+            return f.write_str(self.message().unwrap_or("(payload is no string)"));
+        }
         write!(
             f,
             "task {} ended by a panic that nobody joined: ",
@@ -148,7 +156,7 @@ pub(crate) fn unobserved(c: ControlRef, payload: Payload) {
     let panic = UnobservedPanic {
         id: c.id.get(),
         name: c.name(),
-        site: c.site.get(),
+        site: c.site(),
         payload: &*payload,
     };
     match policy {
@@ -189,7 +197,7 @@ pub(crate) fn drop_payload(payload: Payload) {
 pub(crate) fn swallowed_kills(c: ControlRef) {
     let name = c.name();
     let who = Who(c.id.get(), name.as_deref());
-    let site: &dyn core::fmt::Display = match c.site.get() {
+    let site: &dyn core::fmt::Display = match c.site() {
         Some(site) => site,
         None => &"an unknown place",
     };
@@ -209,7 +217,7 @@ pub(crate) fn swallowed_kills(c: ControlRef) {
 pub(crate) fn abort_unfinished(c: ControlRef) -> ! {
     let name = c.name();
     let who = Who(c.id.get(), name.as_deref());
-    match c.site.get() {
+    match c.site() {
         Some(site) => line(format_args!(
             "a scope ended with greenlet {who} started and unfinished (spawned at {site}); it cannot be unwound under panic=abort: aborting"
         )),
@@ -217,6 +225,14 @@ pub(crate) fn abort_unfinished(c: ControlRef) -> ! {
             "a scope ended with greenlet {who} unfinished under panic=abort: aborting"
         )),
     }
+    std::process::abort()
+}
+
+/// A scope of tasks cannot wait for its tasks, which borrow from its caller: says so and aborts.
+pub(crate) fn abort_scope(why: &dyn core::fmt::Display) -> ! {
+    line(format_args!(
+        "a scope cannot wait for its tasks: aborting ({why})"
+    ));
     std::process::abort()
 }
 

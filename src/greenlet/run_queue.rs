@@ -20,6 +20,9 @@ use super::control::ControlRef;
 /// How many entries ahead of the one picked the control block is fetched into the cache.
 const PREFETCH_AHEAD: u32 = 4;
 
+/// A ring of this size serves so many greenlets that their stacks are prefetched too.
+const MANY: u32 = (1 << 14) - 1;
+
 /// See the file's head.
 pub(crate) struct RunQueue {
     slots: Cell<*mut Option<ControlRef>>,
@@ -108,31 +111,13 @@ impl RunQueue {
         unsafe {
             let slots = self.slots.get();
             let mask = self.mask.get();
-            prefetch(*slots.add((head.wrapping_add(PREFETCH_AHEAD) & mask) as usize));
-            *slots.add((head & mask) as usize)
-        }
-    }
-
-    /// Takes the entry `n` places behind the oldest, closing the gap from the front.
-    #[inline]
-    pub(crate) fn pop_nth(&self, n: u32) -> Option<ControlRef> {
-        let (head, tail) = (self.head.get(), self.tail.get());
-        if n >= tail.wrapping_sub(head) {
-            return None;
-        }
-        let mask = self.mask.get();
-        let at = |i: u32| (i & mask) as usize;
-        // SAFETY: masked indices into the ring that the field owns.
-        unsafe {
-            let slots = self.slots.get();
-            let mut i = head.wrapping_add(n);
-            let picked = *slots.add(at(i));
-            while i != head {
-                *slots.add(at(i)) = *slots.add(at(i.wrapping_sub(1)));
-                i = i.wrapping_sub(1);
+            let ahead = *slots.add((head.wrapping_add(PREFETCH_AHEAD) & mask) as usize);
+            if mask >= MANY {
+                ahead.inspect(|c| prefetch_deep(*c));
+            } else {
+                prefetch(ahead);
             }
-            self.head.set(head.wrapping_add(1));
-            picked
+            *slots.add((head & mask) as usize)
         }
     }
 
@@ -149,16 +134,34 @@ impl RunQueue {
     }
 }
 
-/// Brings the control block's first line (and with it the page's translation) near.
+/// Brings the control block's first line near, and with it the page's translation.
 #[inline(always)]
 fn prefetch(c: Option<ControlRef>) {
-    let Some(c) = c else { return };
+    if let Some(c) = c {
+        prefetch_line(c.as_ptr().cast());
+    }
+}
+
+/// Lines below the control block in which the frames of a parked greenlet usually lie, its outermost ones first.
+const FRAME_LINES: usize = 8;
+
+/// As [`prefetch`], with the stack below: for greenlets so many that no cache holds them.
+#[inline]
+pub(super) fn prefetch_deep(c: ControlRef) {
+    let line = c.as_ptr().cast::<i8>();
+    for n in 0..=FRAME_LINES {
+        prefetch_line(line.wrapping_sub(64 * n));
+    }
+}
+
+#[inline(always)]
+fn prefetch_line(line: *const i8) {
     #[cfg(target_arch = "x86_64")]
     {
         use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a prefetch reads nothing and cannot fault, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(c.as_ptr().cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = c;
+    let _ = line;
 }

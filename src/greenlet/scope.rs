@@ -42,26 +42,31 @@ impl core::fmt::Debug for Scope<'_, '_> {
 }
 
 mod sealed {
+    /// Where an inbox is; without content for anybody else.
+    #[derive(Debug)]
+    pub struct Address(pub(super) super::ControlRef, pub(super) u64);
+
     pub trait Sealed {
-        fn address(&self) -> (super::ControlRef, u64);
+        fn address(&self) -> Address;
     }
 }
 
+use sealed::Address;
+
 /// An inbox that takes `T`: a [`Current`] or a [`Greenlet`]. Sealed.
-#[allow(private_bounds)]
 pub trait Inbox<T>: sealed::Sealed {}
 
 impl<In, Out> sealed::Sealed for Current<In, Out> {
-    fn address(&self) -> (ControlRef, u64) {
-        (self.control(), self.inbox())
+    fn address(&self) -> Address {
+        Address(self.control(), self.inbox())
     }
 }
 
 impl<In, Out> Inbox<In> for Current<In, Out> {}
 
 impl<T> sealed::Sealed for Greenlet<T> {
-    fn address(&self) -> (ControlRef, u64) {
-        (self.control, self.inbox)
+    fn address(&self) -> Address {
+        Address(self.control, self.inbox)
     }
 }
 
@@ -247,11 +252,14 @@ impl<'s, 'env> Scope<'s, 'env> {
         let c = body::create_unbound::<Out>(hot, birth)?;
         Ok(Unbound {
             handle: self.adopt(c, parent.address()),
-            result: PhantomData,
+            scope: PhantomData,
+            takes: PhantomData,
+            returns: PhantomData,
         })
     }
 
-    fn adopt<In>(&self, c: ControlRef, (parent, inbox): (ControlRef, u64)) -> Greenlet<In> {
+    fn adopt<In>(&self, c: ControlRef, Address(parent, inbox): Address) -> Greenlet<In> {
+        c.set_flag(flag::COLD);
         c.parent.set(Some(parent));
         c.parent_inbox.set(inbox);
         family::join_scope(&self.core, c);
@@ -289,7 +297,9 @@ impl<'s, 'env> Scope<'s, 'env> {
 #[must_use = "an unbound greenlet never runs"]
 pub struct Unbound<'s, In, Out> {
     handle: Greenlet<In>,
-    result: PhantomData<(Cell<&'s ()>, fn(Out) -> Out, fn(In) -> In)>,
+    scope: PhantomData<Cell<&'s ()>>,
+    takes: PhantomData<fn(In) -> In>,
+    returns: PhantomData<fn(Out) -> Out>,
 }
 
 impl<In, Out> core::fmt::Debug for Unbound<'_, In, Out> {

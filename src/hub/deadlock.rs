@@ -4,11 +4,12 @@
 //! (b) Nothing is left that could wake anybody: no timer, no descriptor, no work elsewhere, and no other thread.
 //!
 //! This file reads control blocks and wait frames; it wakes nobody.
+#![forbid(unsafe_code)]
 
 use core::fmt::Write as _;
 
-use super::frame::{Reason, with_wait};
-use crate::greenlet::control::{ControlRef, State};
+use super::frame::with_wait;
+use crate::greenlet::control::{ControlRef, State, attention};
 use crate::greenlet::engine;
 use crate::greenlet::error::Deadlock;
 use crate::greenlet::hot::Hot;
@@ -20,8 +21,12 @@ const MAX_CHAIN: usize = 1000;
 /// Parked greenlets that a report names at most.
 const MAX_NAMED: usize = 100;
 
-/// Who must act for the park of `c` to end, if that is one greenlet and the park has no deadline.
+/// Who must act for the park of `c` to end, if that is one greenlet and no deadline ends it otherwise: neither its own,
+/// nor that of a `timeout` around it.
 fn owner(c: ControlRef) -> Option<u64> {
+    if c.attention.get() & attention::DEADLINE != 0 {
+        return None;
+    }
     with_wait(c, |frame| match frame.reasons {
         [reason] if !frame.timed => reason.owner(),
         _ => None,
@@ -110,7 +115,7 @@ pub(crate) fn describe(c: ControlRef, text: &mut String) {
     if told.is_none() && c.is_suspended() {
         text.push_str(" waits for a switch");
     }
-    if let Some(site) = c.site.get().filter(|_| !c.is_native()) {
+    if let Some(site) = c.site() {
         let _ = write!(text, " (spawned at {site})");
     }
 }
@@ -130,7 +135,7 @@ pub(super) fn only_thread() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::frame::Reason;
 
     #[test]
     fn a_reason_names_kind_and_object() {

@@ -12,7 +12,8 @@ use std::io;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use super::sched::{self, Limits};
-use crate::greenlet::control::ControlRef;
+use crate::greenlet::control::{ControlRef, attention, flag};
+use crate::greenlet::engine;
 use crate::greenlet::hot::{Hot, Phase, hot};
 
 /// Exit status of a child whose control reached its parent's hub (`EX_SOFTWARE`).
@@ -22,7 +23,9 @@ extern "C" fn in_child() {
     let hot = hot();
     if hot.phase.get() == Phase::Active && sched::get(hot).is_some() {
         hot.phase.set(Phase::Forked);
-        hot.forked_in.set(hot.current.get());
+        if let Some(me) = hot.current.get() {
+            me.attend(attention::UNUSUAL);
+        }
         // The next pick comes to the hub's turn, which ends the child.
         hot.queue.set_budget(0);
     }
@@ -45,9 +48,9 @@ pub(super) fn watch() -> io::Result<()> {
     Ok(())
 }
 
-/// Whether `c` is the copy of the greenlet that called `fork`, in the child.
-pub(crate) fn is_forked_copy(hot: &Hot, c: ControlRef) -> bool {
-    hot.forked_in.get() == Some(c)
+/// Whether `c`, a task that ends, is the copy of one of the parent's: its end is the parent's business.
+pub(crate) fn is_parents(hot: &Hot, c: ControlRef) -> bool {
+    hot.phase.get() != Phase::Active || !c.has(flag::TASK)
 }
 
 /// Control reached the parent's hub in the child.
@@ -84,7 +87,12 @@ pub fn reinit() -> io::Result<()> {
         }
         None => Limits::default(),
     };
+    if let Some(me) = hot.current.get().filter(|me| *me != hot.hub()) {
+        me.ignore(attention::UNUSUAL);
+    }
     hot.queue.clear();
+    // They are in no count of the new hub, and nothing here is to end them.
+    engine::for_each(hot, |c| c.clear_flag(flag::TASK));
     hot.hub_data.set(std::ptr::null());
     hot.phase.set(Phase::Active);
     if let Err(error) = sched::start(hot, limits) {

@@ -302,6 +302,7 @@ mod tests {
     macro_rules! is {
         ($ty:ty: $bound:path) => {{
             struct Probe<T>(std::marker::PhantomData<T>);
+            #[allow(dead_code)] // where the inherent constant applies
             trait Otherwise {
                 const IS: bool = false;
             }

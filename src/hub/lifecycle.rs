@@ -10,7 +10,7 @@ use crate::clock::{Instant, deadline_after};
 use crate::greenlet::control::{ControlRef, State, attention, flag};
 use crate::greenlet::engine;
 use crate::greenlet::hot::{Hot, Phase, hot};
-use crate::timers::TimerFlags;
+use crate::timers::{TimerFlags, TimerId};
 
 /// What [`shutdown`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,6 +109,11 @@ pub(crate) fn kill_task(hot: &'static Hot, c: ControlRef) {
             // A task that waits for its start time: it starts now, and sees that it need not.
             c.attend(attention::KILL);
             c.park_epoch.set(0);
+            if let Some(timer) = TimerId::from_bits(c.parent_inbox.replace(0))
+                && let Some(hub) = sched::get(hot)
+            {
+                hub.cancel_timer(timer);
+            }
             engine::make_runnable(hot, c);
         }
         State::Runnable | State::Live | State::Parked => {
@@ -148,8 +153,10 @@ pub fn shutdown(grace: Duration) -> Shutdown {
     }
     let rest = hub.tasks.get();
     if !cfg!(panic = "abort") {
+        let _ending = Ending::begin(hub);
         // Destructors may spawn tasks: these are ended too, round by round.
         loop {
+            let ended = hub.ended.get();
             let mut some = false;
             let mut victims = Vec::new();
             engine::for_each(hot, |c| {
@@ -163,9 +170,8 @@ pub fn shutdown(grace: Duration) -> Shutdown {
                     kill_task(hot, c);
                 }
             }
-            let count = hub.tasks.get();
-            if count == 0
-                || idle(hot, hub, None, |hub, _| hub.tasks.get() < count).is_err() && !some
+            if hub.tasks.get() == 0
+                || idle(hot, hub, None, |hub, _| hub.ended.get() != ended).is_err() && !some
             {
                 break;
             }
@@ -176,6 +182,22 @@ pub fn shutdown(grace: Duration) -> Shutdown {
         finished: before.saturating_sub(rest),
         killed: rest.saturating_sub(left),
         left,
+    }
+}
+
+/// Has every task's end noticed, for as long as it lives.
+struct Ending(&'static Hub);
+
+impl Ending {
+    fn begin(hub: &'static Hub) -> Self {
+        hub.ending.set(true);
+        Self(hub)
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.ending.set(false);
     }
 }
 

@@ -124,6 +124,10 @@ pub(crate) struct Hub {
     /// Tasks that are not dead: all, and those that keep the hub alive.
     pub(crate) tasks: Cell<usize>,
     pub(crate) tasks_held: Cell<usize>,
+    /// Tasks that have ended so far.
+    pub(super) ended: Cell<u64>,
+    /// A `shutdown` waits for each task's end, not only for the last.
+    pub(super) ending: Cell<bool>,
     /// Things outside that will end some wait: children, work handed to other threads.
     pub(crate) outside: Cell<usize>,
     /// Who waits for the hub to be idle.
@@ -187,6 +191,8 @@ pub(super) fn start(hot: &'static Hot, limits: Limits) -> io::Result<&'static Hu
         limits: Cell::new(limits),
         tasks: Cell::new(0),
         tasks_held: Cell::new(0),
+        ended: Cell::new(0),
+        ending: Cell::new(false),
         outside: Cell::new(0),
         idle_waiters: RefCell::new(Vec::new()),
         io_budget: Cell::new(limits.io_budget),
@@ -277,12 +283,15 @@ impl Hub {
     #[inline]
     pub(crate) fn task_ended(&self, hot: &'static Hot, daemon: bool) {
         self.tasks.set(self.tasks.get() - 1);
+        self.ended.set(self.ended.get() + 1);
+        let mut wake = self.ending.get();
         if !daemon {
             let held = self.tasks_held.get() - 1;
             self.tasks_held.set(held);
-            if held <= 1 {
-                self.wake_idle_waiters(hot);
-            }
+            wake |= held <= 1;
+        }
+        if wake {
+            self.wake_idle_waiters(hot);
         }
     }
 
@@ -412,6 +421,9 @@ fn turn(hot: &'static Hot) -> ControlRef {
         }
         if !hub.callbacks.borrow().is_empty() {
             hub.run_callbacks(hot);
+        }
+        if hot.unwinding.get() > 0 {
+            engine::recover(hot);
         }
         hub.expire_timers(hot);
         if hot.queue.len() > 0 {

@@ -25,13 +25,16 @@
 //! This file grants nothing and knows no object that is waited for.
 #![forbid(unsafe_code)]
 
+// The node itself is for locks, queues and events: what has a list of waiters. Join and io, which are here so far, have
+// one waiter each, and ask other things whether they were granted.
+#[cfg_attr(not(test), expect(dead_code))]
 mod node;
 
 use core::panic::Location;
 use std::io;
 use std::time::Duration;
 
-pub(crate) use self::node::{Node, Unparker};
+pub(crate) use self::node::Unparker;
 pub(crate) use crate::hub::frame::Reason;
 
 use crate::clock::Instant;
@@ -234,7 +237,8 @@ fn park_greenlet<W: Waiting>(
     let mut fine = false;
     if let Some(deadline) = how.deadline {
         let now = hub.clock.now();
-        if deadline <= now {
+        // A sleep gives way even if its time has passed: its timer then goes off in the next turn.
+        if deadline <= now && how.report.elapsed {
             return if waiting.cancel() {
                 End::TimedOut
             } else {
@@ -243,10 +247,10 @@ fn park_greenlet<W: Waiting>(
         }
         fine = deadline.saturating_duration_since(now) < FINE;
     }
-    if me.attention.get() != 0 {
-        if let Some(end) = interrupted(hot, me, how, waiting, false) {
-            return end;
-        }
+    if me.attention.get() != 0
+        && let Some(end) = interrupted(hot, me, how, waiting, false)
+    {
+        return end;
     }
     let _timer = how.deadline.map(|deadline| {
         let flags = TimerFlags {
@@ -272,12 +276,14 @@ fn park_greenlet<W: Waiting>(
                 trace::arrived(me, false);
             }
             if waiting.granted() {
+                // If that came together with the news that it never would: that is not for the next wait.
+                me.ignore(attention::DEADLOCK);
                 return End::Granted;
             }
-            if me.attention.get() != 0 {
-                if let Some(end) = interrupted(hot, me, how, waiting, true) {
-                    return end;
-                }
+            if me.attention.get() != 0
+                && let Some(end) = interrupted(hot, me, how, waiting, true)
+            {
+                return end;
             }
             if how.deadline.is_some_and(|d| d <= hub.clock.last()) {
                 return if waiting.cancel() {
@@ -352,7 +358,7 @@ fn interrupted<W: Waiting>(
     if !engine::may_raise(hot, me, just_resumed) {
         return None;
     }
-    if me.kills.get() > 0 && !just_resumed {
+    if interrupt::delivered_before(me) && !just_resumed {
         engine::yield_turn(hot, me);
         if waiting.granted() {
             return Some(End::Granted);
@@ -399,8 +405,6 @@ pub fn yield_now() {
     if let Some(me) = hot.current.get()
         && me.attention.get() == 0
         && !std::thread::panicking()
-        && hot.phase.get() == Phase::Active
-        && me != hot.hub()
     {
         me.state.set(State::Runnable);
         hot.queue.push(me);

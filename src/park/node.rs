@@ -118,3 +118,73 @@ impl Waiting for Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::greenlet::{self, Current};
+    use crate::park::{End, How, Reason, Report, park_until};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    fn how(deadline: Option<crate::clock::Instant>) -> How<'static> {
+        How {
+            reasons: const { &[Reason::new("a test", 0)] },
+            deadline,
+            report: Report::ALL,
+        }
+    }
+
+    #[test]
+    fn of_a_grant_and_a_cancel_one_wins() {
+        let node = Node::new(&Ticket::must());
+        assert!(node.grant() && !node.grant());
+        assert!(!node.cancel() && node.granted());
+        let node = Node::new(&Ticket::must());
+        assert!(node.cancel() && node.cancel());
+        assert!(!node.grant() && !node.granted());
+    }
+
+    #[test]
+    fn a_grant_of_another_thread_ends_the_park_of_a_task_and_of_a_plain_thread() {
+        for task in [false, true] {
+            std::thread::spawn(move || {
+                let wait = || {
+                    let ticket = Ticket::must();
+                    let node = Arc::new(Node::new(&ticket));
+                    let granter = std::thread::spawn({
+                        let node = Arc::clone(&node);
+                        move || assert!(node.grant())
+                    });
+                    assert!(matches!(
+                        park_until(ticket, &how(None), &*node),
+                        End::Granted
+                    ));
+                    granter.join().unwrap();
+                };
+                if task {
+                    greenlet::scope(|s, me: &Current<()>| {
+                        let g = s.spawn(me, |_: &Current<(), ()>, ()| wait());
+                        me.switch(&g, ()).unwrap();
+                    });
+                } else {
+                    wait();
+                }
+            })
+            .join()
+            .unwrap();
+        }
+    }
+
+    #[test]
+    fn a_deadline_ends_it_and_who_grants_later_is_told() {
+        let ticket = Ticket::must();
+        let node = Node::new(&ticket);
+        let soon = crate::clock::deadline_after(Duration::from_millis(1));
+        assert!(matches!(
+            park_until(ticket, &how(soon), &node),
+            End::TimedOut
+        ));
+        assert!(!node.grant());
+    }
+}

@@ -283,6 +283,10 @@ impl Arena {
     }
 
     /// How many slots are handed out.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for dumps, and watched by the tests")
+    )]
     pub(crate) fn live(&self) -> usize {
         self.classes.iter().map(Class::live).sum()
     }

@@ -8,13 +8,13 @@ use corosensei::stack::{MIN_STACK_SIZE, STACK_ALIGNMENT, Stack, StackPointer};
 
 use super::guard;
 use super::header::Slot;
+use super::registry;
 
 /// The part of a slot that is stack: from the guard up to where the control block begins.
-#[derive(Debug)]
-pub(crate) struct SlotStack {
-    base: StackPointer,
-    limit: StackPointer,
-}
+///
+/// One word, since it lies in the first cache line of every control block: where the stack begins. Where it ends is asked
+/// for rarely (by a sanitizer), and follows from it.
+pub(crate) struct SlotStack(NonZeroUsize);
 
 impl SlotStack {
     /// The stack of `slot` that begins at address `base` and grows down.
@@ -27,9 +27,7 @@ impl SlotStack {
     pub(crate) unsafe fn new(slot: Slot, base: NonZeroUsize) -> SlotStack {
         debug_assert!(base.get() <= slot.top() && base.get().is_multiple_of(STACK_ALIGNMENT));
         debug_assert!(base.get() - slot.limit() >= guard::len(slot.size()) + MIN_STACK_SIZE);
-        // SAFETY: a slab never lies at address 0.
-        let limit = unsafe { NonZeroUsize::new_unchecked(slot.limit()) };
-        SlotStack { base, limit }
+        SlotStack(base)
     }
 }
 
@@ -38,12 +36,21 @@ impl SlotStack {
 unsafe impl Stack for SlotStack {
     #[inline]
     fn base(&self) -> StackPointer {
-        self.base
+        self.0
     }
 
-    #[inline]
     fn limit(&self) -> StackPointer {
-        self.limit
+        // Slots lie in registered slabs only.
+        let size = registry::find(self.0.get() - 1).unwrap_or_default();
+        let limit = (self.0.get() - 1) & !(size.bytes() - 1);
+        // SAFETY: a slot is aligned to its size, `base` lies in it, and a slab never lies at address 0.
+        unsafe { NonZeroUsize::new_unchecked(limit) }
+    }
+}
+
+impl std::fmt::Debug for SlotStack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SlotStack({:#x}..{:#x})", self.limit(), self.base())
     }
 }
 

@@ -32,8 +32,6 @@
 //! This module knows no greenlets: it neither resumes nor unwinds anything, and it never decides that a stack is
 //! no longer in use. That is told by `Arena::free` (invariant 10). It never hands out a slot without a guard.
 
-#![allow(dead_code)] // until the layers above land
-
 mod altstack;
 mod arena;
 mod big;
@@ -48,10 +46,8 @@ mod sys;
 mod tests;
 
 pub use self::size::StackSize;
-#[allow(unused_imports)] // until the layers above land
 pub(crate) use self::{
-    altstack::ensure_alt_stack,
-    arena::{Arena, MemoryStats},
+    arena::Arena,
     big::{SlotStack, run_on},
-    header::{Slot, SlotHeader},
+    header::Slot,
 };

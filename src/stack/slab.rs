@@ -161,6 +161,10 @@ impl Slab {
     }
 
     /// How many guards are mappings of their own.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for dumps, and watched by the tests")
+    )]
     pub(super) fn mprotected(&self) -> usize {
         self.mprotected
     }

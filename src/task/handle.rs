@@ -3,6 +3,7 @@
 //! A handle is plain data: the hub's name, the control block's address, the id. On the task's own thread it looks at the
 //! control block; from another thread everything is a message to the hub (remote.rs), and only `is_finished` reads one
 //! atomic, inside the hub's gate (invariant 1).
+#![forbid(unsafe_code)]
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -13,14 +14,18 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::record::{DETACHED, Link, LinkId, OBSERVED, Outcome, peek_ext, settle, with_ext};
+use super::current::Task;
+use super::record::{
+    DETACHED, Joiner, Link, LinkId, OBSERVED, Outcome, peek_ext, settle, with_ext,
+};
 use super::remote;
 use crate::clock::{Instant, deadline_after};
 use crate::greenlet::body;
 use crate::greenlet::control::{ControlRef, State};
 use crate::greenlet::error::Deadlock;
 use crate::greenlet::hot::{Hot, Phase, hot};
-use crate::hub::sched::{self, Hub, Message, Ref, Waiter};
+use crate::hub::error;
+use crate::hub::sched::{self, Hub, Message, Ref};
 use crate::hub::{HubHandle, lifecycle};
 use crate::park::{End, How, Reason, Report, Ticket, Waiting, park_until};
 
@@ -165,6 +170,7 @@ pub(super) enum Seen {
 }
 
 impl Address {
+    #[inline]
     pub(super) fn look(&self) -> Seen {
         let hot = hot();
         match sched::get(hot) {
@@ -342,7 +348,10 @@ impl<T: 'static> JoinHandle<T> {
             }
             Seen::Here(..) | Seen::Gone => {
                 self.used_up();
-                Ok(Err(JoinError::Lost))
+                Ok(Err(match hot().phase.get() {
+                    Phase::Forked => JoinError::CannotWait(error::forked()),
+                    _ => JoinError::Lost,
+                }))
             }
             Seen::There => remote::join(self, deadline, report),
         }
@@ -359,10 +368,12 @@ impl<T: 'static> JoinHandle<T> {
         let Ticket::Greenlet(_, _, waiter) = ticket else {
             return End::Unwinding;
         };
+        let joiner = Joiner { waiter, list: None };
+        // After `joiner`, so that it is dropped, and clears the field, before that.
         let joining = Joining { c, id };
         c.upper
             .joiner
-            .set(core::ptr::from_ref::<Waiter>(&waiter).cast());
+            .set(core::ptr::from_ref::<Joiner<'_>>(&joiner).cast());
         let how = How {
             reasons: &[join_reason(id)],
             deadline,
@@ -379,7 +390,7 @@ impl<T: 'static> JoinHandle<T> {
     }
 
     /// Takes the outcome of the dead task.
-    fn fetch(self, hot: &'static Hot, c: ControlRef) -> Result<T, JoinError> {
+    pub(super) fn fetch(self, hot: &'static Hot, c: ControlRef) -> Result<T, JoinError> {
         self.used_up();
         remote::outcome::<T>(hot, c)
     }
@@ -478,6 +489,12 @@ impl<T> JoinHandle<T> {
     /// The hub that runs the task.
     pub fn hub(&self) -> HubHandle {
         HubHandle::of(self.address.hub)
+    }
+
+    /// The task itself: for [`Task::unpark`](super::Task::unpark), or to keep its name without the claim on its result.
+    #[doc(alias = "thread")]
+    pub fn task(&self) -> Task {
+        Task::new(self.address.clone(), self.name.clone())
     }
 }
 

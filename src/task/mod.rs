@@ -22,10 +22,15 @@
 //! assert_eq!(*log.borrow(), ["1A", "1B", "2A", "2B"]);
 //! ```
 
+mod big;
+mod current;
 mod handle;
 mod interrupt;
+mod join_all;
+mod local;
 mod record;
 mod remote;
+mod scope;
 
 use core::num::NonZeroU64;
 use core::panic::Location;
@@ -33,10 +38,18 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::big::{on_big_stack, try_on_big_stack};
+pub use self::current::{
+    Task, TaskInfo, TaskState, count, current, id, list, name, park, park_timeout,
+};
 pub use self::handle::{JoinError, JoinHandle, TaskId};
 pub use self::interrupt::{Elapsed, finally, shield, timeout};
+pub use self::join_all::join_all;
+pub use self::local::{AccessError, LocalKey};
 pub use self::record::{LinkId, Outcome};
 pub use self::remote::{HubGone, spawn_on};
+pub use self::scope::{Scope, ScopedJoinHandle, scope};
+pub use crate::local;
 pub use crate::park::yield_now;
 
 use self::handle::{Address, Place};
@@ -108,6 +121,19 @@ impl Builder {
         Ok(handle_of(hub, c, self.name))
     }
 
+    /// Spawns the task in a [`scope`](scope()): it may borrow what outlives the scope.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn).
+    #[track_caller]
+    pub fn spawn_scoped<'s, T: 's>(
+        self,
+        scope: &'s Scope<'s, '_>,
+        f: impl FnOnce() -> T + 's,
+    ) -> io::Result<ScopedJoinHandle<'s, T>> {
+        scope.spawn_with(self, Location::caller(), f)
+    }
+
     /// Spawns the task to start when `d` has passed. Killed before that, it never runs.
     ///
     /// # Errors
@@ -124,12 +150,16 @@ impl Builder {
         }
         let epoch = hot.serial();
         c.park_epoch.set(epoch);
+        // A task has no parent, so the field is free for what a kill before the start needs.
+        c.set_flag(flag::COLD);
+        c.parent_inbox.set(0);
         if let Some(deadline) = deadline_after(d) {
             let flags = TimerFlags {
                 fine: d < Duration::from_millis(1),
                 daemon: self.daemon,
             };
-            hub.set_timer(deadline, flags, Alarm::Wake(c, epoch));
+            let timer = hub.set_timer(deadline, flags, Alarm::Wake(c, epoch));
+            c.parent_inbox.set(timer.to_bits());
         }
         Ok(handle_of(hub, c, self.name))
     }
@@ -147,16 +177,31 @@ fn handle_of<T>(hub: &Hub, c: ControlRef, name: Option<Arc<str>>) -> JoinHandle<
 }
 
 #[inline]
-fn create<T, F: FnOnce() -> T>(
+fn create<T: 'static, F: FnOnce() -> T + 'static>(
     size: StackSize,
     daemon: bool,
     site: &'static Location<'static>,
     f: F,
-) -> io::Result<(&'static Hot, &'static Hub, ControlRef)>
-where
-    T: 'static,
-    F: 'static,
-{
+) -> io::Result<(&'static Hot, &'static Hub, ControlRef)> {
+    // SAFETY: neither the body nor its value borrows anything; the outcome is fetched by a handle of type `T`, made with it.
+    unsafe { create_borrowing(size, daemon, site, f) }
+}
+
+/// Makes a task whose body may borrow. It is not runnable yet.
+///
+/// # Errors
+/// As [`Builder::spawn`]; the body is dropped.
+///
+/// # Safety
+/// What `f` borrows outlives the run of the body, or its drop if it never runs; what `T` borrows outlives the task. The
+/// outcome is fetched as a `T`.
+#[inline]
+unsafe fn create_borrowing<T, F: FnOnce() -> T>(
+    size: StackSize,
+    daemon: bool,
+    site: &'static Location<'static>,
+    f: F,
+) -> io::Result<(&'static Hot, &'static Hub, ControlRef)> {
     let (hot, hub) = sched::ensure()?;
     hub.admit(hot, size)?;
     let flags = if daemon {
@@ -164,7 +209,7 @@ where
     } else {
         flag::TASK
     };
-    // SAFETY: the body borrows nothing; its outcome is fetched by a handle of type `T`, made with it.
+    // SAFETY: the caller's promise.
     let c = unsafe { body::create_plain::<F, T, TaskEnd>(hot, Birth { size, site, flags }, f)? };
     hub.task_began(daemon);
     Ok((hot, hub, c))

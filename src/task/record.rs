@@ -2,21 +2,24 @@
 //!
 //! ```text
 //! upper.handle   DETACHED  nobody will fetch the outcome      OBSERVED  a link saw it, or a join will
-//! upper.joiner   the park of who joins (one: a handle is not Clone)
+//!                TOKEN     left by `unpark`                    IN_PARK   parked in `task::park`
+//! upper.joiner   the Joiner of who joins (one: a handle is not Clone)
 //! upper.ext      Ext: links, watchers, locals; boxed, made when first needed
 //! ```
 //!
-//! The end, in this order: locals are dropped (on the task's own stack) → dead → joiner woken → links and watchers handed
+//! The end, in this order: locals are dropped (on the task's own stack) → dead → joiner told → links and watchers handed
 //! to the hub, in the order of registration → an outcome that nobody fetches goes to the hub to be dropped there.
 //!
 //! The unsafe code here is two typed pointers that the control block keeps without their type.
 
 use core::any::Any;
 use core::cell::RefCell;
+use std::rc::Rc;
 
 use crate::greenlet::body::{self, Finish};
 use crate::greenlet::control::{ControlRef, Ending, State, flag};
 use crate::greenlet::hot::{Hot, hot};
+use crate::greenlet::interrupt::shielded;
 use crate::greenlet::{engine, report};
 use crate::hub::fork;
 use crate::hub::sched::{self, Hub, Waiter};
@@ -26,6 +29,11 @@ pub(super) const DETACHED: u8 = 1;
 pub(super) const OBSERVED: u8 = 1 << 1;
 /// A token left by `unpark`.
 pub(super) const TOKEN: u8 = 1 << 2;
+/// Parked in `task::park`: an `unpark` wakes it.
+pub(super) const IN_PARK: u8 = 1 << 3;
+
+/// Spawned in a `task::scope`.
+pub(super) const SCOPED: u8 = 1 << 4;
 
 /// How a task ended, without the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,12 +69,43 @@ pub(super) struct Link {
 /// Gets the task when it is dead, to fetch the outcome; `None` if its hub ended first.
 pub(super) type Watcher = Box<dyn FnOnce(Option<ControlRef>)>;
 
+/// One value of a task-local key.
+pub(super) struct Local {
+    /// The address of the key.
+    pub(super) key: usize,
+    /// `None` once it has been dropped, or while it is: the key is not made a second time in one life.
+    pub(super) value: Option<Rc<dyn Any>>,
+}
+
+/// Who joins a task of its own thread; lives in the joiner's frame.
+pub(super) struct Joiner<'a> {
+    pub(super) waiter: Waiter,
+    /// For a `join_all`: the list of those that have ended, and this task's number in it. Only the one that makes the
+    /// list full wakes the joiner.
+    pub(super) list: Option<(&'a Finished, usize)>,
+}
+
+/// The tasks that have ended, by number, in that order. With room for all from the start.
+pub(super) struct Finished {
+    pub(super) order: RefCell<Vec<usize>>,
+    pub(super) all: usize,
+}
+
+impl Finished {
+    /// Notes that a task has ended. True if it was the last.
+    pub(super) fn note(&self, number: usize) -> bool {
+        let mut order = self.order.borrow_mut();
+        order.push(number);
+        order.len() == self.all
+    }
+}
+
 /// What few tasks have.
 #[derive(Default)]
 pub(super) struct Ext {
     pub(super) links: Vec<Link>,
     pub(super) watchers: Vec<Watcher>,
-    pub(super) locals: Vec<(usize, Box<dyn Any>)>,
+    pub(super) locals: Vec<Local>,
 }
 
 /// Calls `f` with what few tasks have, made if need be. `f` may not run user code.
@@ -92,30 +131,37 @@ fn take_ext(c: ControlRef) -> Option<Ext> {
     (!ext.is_null()).then(|| unsafe { Box::from_raw(ext.cast::<RefCell<Ext>>()) }.into_inner())
 }
 
-/// Drops the locals of `c`, the latest first, while its own stack can still run code; more may be made meanwhile.
+/// Drops the locals of the running `c`, the latest first, while its own stack can still run code.
+///
+/// A destructor may use the locals that are still there, and make others, which are dropped too: each key at most once in
+/// a life, so this comes to an end. Kills are held back, as they are while a stack unwinds (invariant 7).
 fn drop_locals(c: ControlRef) {
-    // As for std's thread-locals: a destructor that makes new ones is served a few times, not for ever.
-    for _ in 0..5 {
-        let locals = peek_ext(c, |e| core::mem::take(&mut e.locals)).unwrap_or_default();
-        if locals.is_empty() {
-            return;
-        }
-        for local in locals.into_iter().rev() {
+    let next = || {
+        peek_ext(c, |e| {
+            e.locals.iter_mut().rev().find_map(|l| l.value.take())
+        })
+    };
+    shielded(c, || {
+        while let Some(local) = next().flatten() {
             if let Err(payload) = engine::caught(|| drop(local)) {
                 report::unobserved(c, payload);
             }
         }
-    }
+    });
 }
 
 /// A greenlet that is no task ends, or the thread of `c` does: then no destructor of `c` runs (invariant 9), but who joins
 /// it from another thread is told.
 fn drop_ext(c: ControlRef) {
-    if hot().current.get() == Some(c) {
+    let running = hot().current.get() == Some(c);
+    if running {
         drop_locals(c);
     }
-    let Some(ext) = take_ext(c) else { return };
-    core::mem::forget((ext.locals, ext.links));
+    let Some(mut ext) = take_ext(c) else { return };
+    if !running {
+        core::mem::forget(core::mem::take(&mut ext.locals));
+        core::mem::forget(core::mem::take(&mut ext.links));
+    }
     for watcher in ext.watchers {
         watcher(None);
     }
@@ -130,7 +176,7 @@ impl Finish for TaskEnd {
         let Some(hub) = sched::get(hot) else {
             fork::abandoned(hot)
         };
-        if fork::is_forked_copy(hot, c) {
+        if fork::is_parents(hot, c) {
             fork::abandoned(hot);
         }
         let mut ext = None;
@@ -140,10 +186,13 @@ impl Finish for TaskEnd {
         }
         engine::retire(hot, c);
         hub.task_ended(hot, c.has(flag::DAEMON));
-        let joiner = c.upper.joiner.get().cast::<Waiter>();
-        // SAFETY: the field `joiner` is null or points into the frame of who joins, parked since (see `Joining`).
-        if let Some(w) = unsafe { joiner.as_ref() } {
-            engine::unpark(hot, w.control, w.epoch);
+        let joiner = c.upper.joiner.get().cast::<Joiner<'_>>();
+        // SAFETY: the field `joiner` is null or points into the frame of who joins, parked since: `Joining` and
+        // `Watching` clear it on every way out of that frame.
+        if let Some(Joiner { waiter, list }) = unsafe { joiner.as_ref() }
+            && list.is_none_or(|(list, number)| list.note(number))
+        {
+            engine::unpark(hot, waiter.control, waiter.epoch);
         }
         if let Some(ext) = ext {
             hand_out(hot, hub, c, ext);

@@ -13,7 +13,7 @@
 
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::panic::Location;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::handle::{Address, JoinError, JoinHandle, Place, join_reason, to_result};
 use super::record::{Watcher, with_ext};
@@ -44,22 +44,37 @@ pub(super) fn outcome<T>(hot: &'static Hot, c: ControlRef) -> Result<T, JoinErro
     to_result(unsafe { body::fetch::<T>(hot, c) })
 }
 
-struct Mailbox<T> {
+/// The numbers of the mailboxes of one `join_all` that were filled, in that order.
+pub(super) type FilledList = Arc<Mutex<Vec<usize>>>;
+
+pub(super) struct Mailbox<T> {
     state: AtomicU8,
     value: Mutex<Option<Result<T, JoinError>>>,
+    /// For a `join_all`: where to note that this one was filled, and its number.
+    list: Option<(FilledList, usize)>,
     unparker: Unparker,
+}
+
+/// Locked for a few moves only, none of which can panic.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<T> Mailbox<T> {
     fn fill(&self, value: Result<T, JoinError>) {
-        *self.lock() = Some(value);
+        *lock(&self.value) = Some(value);
         let unparker = self.unparker.clone();
+        // Before FILLED: a joiner that gives up waits for that, and then finds the number.
+        if let Some((list, number)) = &self.list {
+            lock(list).push(*number);
+        }
         self.state.store(FILLED, Ordering::Release);
         unparker.unpark();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Result<T, JoinError>>> {
-        self.value.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What it was filled with.
+    pub(super) fn take(&self) -> Result<T, JoinError> {
+        lock(&self.value).take().unwrap_or(Err(JoinError::Lost))
     }
 
     /// Claims the mailbox for filling; false if the joiner gave up.
@@ -116,19 +131,16 @@ impl<T> Drop for Post<T> {
     }
 }
 
-/// Joins a task of another thread.
-pub(super) fn join<T: 'static>(
-    handle: JoinHandle<T>,
-    deadline: Option<Instant>,
-    report: Report,
-) -> Result<Result<T, JoinError>, (End, JoinHandle<T>)> {
-    let ticket = match Ticket::new() {
-        Ok(t) => t,
-        Err(e) => return Ok(Err(JoinError::CannotWait(e))),
-    };
+/// Has the outcome of a task of another thread sent to a mailbox of the park that `ticket` names.
+pub(super) fn watch<T: 'static>(
+    handle: &JoinHandle<T>,
+    ticket: &Ticket,
+    list: Option<(FilledList, usize)>,
+) -> Arc<Mailbox<T>> {
     let mailbox = Arc::new(Mailbox {
         state: AtomicU8::new(WAITING),
         value: Mutex::new(None),
+        list,
         unparker: ticket.unparker(),
     });
     let post = Post(Arc::clone(&mailbox));
@@ -144,6 +156,20 @@ pub(super) fn join<T: 'static>(
             with_ext(c, |e| e.watchers.push(watch));
         }
     });
+    mailbox
+}
+
+/// Joins a task of another thread.
+pub(super) fn join<T: 'static>(
+    handle: JoinHandle<T>,
+    deadline: Option<Instant>,
+    report: Report,
+) -> Result<Result<T, JoinError>, (End, JoinHandle<T>)> {
+    let ticket = match Ticket::new() {
+        Ok(t) => t,
+        Err(e) => return Ok(Err(JoinError::CannotWait(e))),
+    };
+    let mailbox = watch(&handle, &ticket, None);
     let how = How {
         reasons: &[join_reason(handle.address.id)],
         deadline,
@@ -151,9 +177,8 @@ pub(super) fn join<T: 'static>(
     };
     match park_until(ticket, &how, &mailbox) {
         End::Granted => {
-            let value = mailbox.lock().take();
             handle.used_up();
-            Ok(value.unwrap_or(Err(JoinError::Lost)))
+            Ok(mailbox.take())
         }
         end => Err((end, handle)),
     }

@@ -1,8 +1,11 @@
-//! Sleeping, by the hub's clock.
+//! Sleeping and ticking, by the hub's clock.
 #![forbid(unsafe_code)]
+
+mod interval;
 
 pub use std::time::Duration;
 
+pub use self::interval::{Interval, MissedTicks, interval, interval_at};
 pub use crate::clock::Instant;
 use crate::clock::deadline_after;
 use crate::park::{self, End, How, Reason, Report, Ticket, park_until};
@@ -16,6 +19,7 @@ use crate::park::{self, End, How, Reason, Report, Ticket, park_until};
 ///
 /// # Panics
 /// In a callback of the hub; on main with the deadlock, if `d` is out of a clock's reach and nothing else can happen.
+#[track_caller]
 pub fn sleep(d: Duration) {
     if d.is_zero() {
         park::yield_now();
@@ -25,14 +29,16 @@ pub fn sleep(d: Duration) {
     sleep_to(deadline);
 }
 
-/// Sleeps until `deadline`; not at all if that has passed.
+/// Sleeps until `deadline`; if that has passed, yields once.
 ///
 /// # Blocking
 /// As [`sleep`].
+#[track_caller]
 pub fn sleep_until(deadline: Instant) {
     sleep_to(Some(deadline));
 }
 
+#[track_caller]
 fn sleep_to(deadline: Option<Instant>) {
     let how = How {
         reasons: &[Reason::new("sleep", 0)],

@@ -1,4 +1,5 @@
 //! The timers against every small case, a model, and a million of them.
+#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

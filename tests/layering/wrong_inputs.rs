@@ -196,7 +196,7 @@ fn unsafe_out_of_place_is_refused() {
         check_unsafe(&sources)
     };
     assert_refused(
-        &check(&[("src/task/mod.rs", "fn f() { unsafe { g() } }")]),
+        &check(&[("src/time/mod.rs", "fn f() { unsafe { g() } }")]),
         &["holds `unsafe`"],
     );
     assert_refused(

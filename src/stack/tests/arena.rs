@@ -7,8 +7,10 @@ use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
 
+use super::super::arena::MemoryStats;
 use super::super::guard::{self, Rung};
-use super::super::{Arena, MemoryStats, Slot, SlotHeader, SlotStack, StackSize, registry, run_on};
+use super::super::header::SlotHeader;
+use super::super::{Arena, Slot, SlotStack, StackSize, registry, run_on};
 use super::{
     Random, alone, byte, dirty, limit_address_space, mappings, open, readable, stack_start,
 };

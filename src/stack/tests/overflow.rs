@@ -7,7 +7,8 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::{mem, ptr, thread};
 
-use super::super::{Arena, StackSize, ensure_alt_stack, run_on};
+use super::super::altstack::ensure_alt_stack;
+use super::super::{Arena, StackSize, run_on};
 use super::{alone, died_of, in_child, open, overflow, part, recurse, shown};
 
 /// An access that has nothing to do with stacks.

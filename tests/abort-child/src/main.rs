@@ -72,7 +72,11 @@ fn kill_started() {
 /// One that never ran has nothing to unwind.
 fn kill_unstarted() {
     let noisy = Noisy("capture");
-    let task = spawn(move || println!("ran {}", noisy.0));
+    let task = spawn(move || {
+        // All of it: a closure that used only the field would capture a copy of that.
+        let noisy = noisy;
+        println!("ran {}", noisy.0);
+    });
     task.kill();
     let outcome = task.join();
     println!("join is an error: {}", outcome.is_err());

@@ -1,0 +1,31 @@
+//! Cooperative input and output: `std::io`, waiting for descriptors, and the errors that io of this crate adds.
+//!
+//! ```text
+//! net …     sockets                 each call is one `Source::run`
+//!    │
+//! source    the would-block loop ── parks, or polls on a plain thread
+//! place     where it is registered, who waits       budget   yields of those who never wait
+//! ready     wait_readable, wait_writable            error    Closed, ConcurrentUse, TimeoutElapsed
+//! os        system calls, the only unsafe code
+//! ```
+//!
+//! Traits and plain types are std's own, so a program ports by its `use` line. Standard input and output and files still
+//! block the thread.
+//!
+//! This module may not know what kind of descriptor it waits for.
+
+mod budget;
+mod error;
+mod os;
+mod place;
+mod ready;
+pub(crate) mod source;
+
+pub use std::io::{
+    BufRead, BufReader, BufWriter, Bytes, Chain, Cursor, Empty, Error, ErrorKind, IntoInnerError,
+    IoSlice, IoSliceMut, LineWriter, Lines, Read, Repeat, Result, Seek, SeekFrom, Sink, Split,
+    Take, Write, copy, empty, prelude, read_to_string, repeat, sink,
+};
+
+pub use self::error::{Closed, ConcurrentUse, Direction, TimeoutElapsed};
+pub use self::ready::{wait_readable, wait_writable};

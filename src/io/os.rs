@@ -1,0 +1,161 @@
+//! What io needs of the system and of memory that safe Rust does not offer: `ppoll`, a hook on `fork`, two atomic cells.
+//!
+//! ```text
+//! TokenCell   0, or the bits of a reactor's Token     written by who registers, read by any thread
+//! SiteCell    null, or a &'static Location            written by who waits, read by who is refused
+//! forks       how many forks lie between the process that first looked and this one
+//! ```
+//!
+//! The only file of `io` that holds `unsafe`. It knows nothing of waiting: `poll` here is the system call, and
+//! only plain threads let it block.
+
+use core::mem::transmute;
+use core::panic::Location;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::reactor::{Direction, Token};
+
+/// A token that other threads may read while it is replaced.
+pub(super) struct TokenCell(AtomicU64);
+
+// A slot and a generation of 32 bits each leave no room for padding, and the generation is never zero.
+const _: () = assert!(size_of::<Token>() == size_of::<u64>());
+
+impl TokenCell {
+    pub(super) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    pub(super) fn set(&self, token: Token) {
+        // SAFETY: equal size, see the assertion above; `Token` is two plain numbers without padding.
+        let bits = unsafe { transmute::<Token, u64>(token) };
+        // Release: who reads this token sees that the state no longer names the hub that the last one was of.
+        self.0.store(bits, Ordering::Release);
+    }
+
+    /// The token last set, if any ever was.
+    #[inline]
+    pub(super) fn get(&self) -> Option<Token> {
+        let bits = self.0.load(Ordering::Acquire);
+        // SAFETY: field `0` is zero, which is excluded here, or was stored whole by `set`.
+        (bits != 0).then(|| unsafe { transmute::<u64, Token>(bits) })
+    }
+}
+
+/// Where the caller of something was.
+pub(super) struct SiteCell(AtomicPtr<Location<'static>>);
+
+impl SiteCell {
+    pub(super) const fn new() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    #[inline]
+    pub(super) fn set(&self, site: &'static Location<'static>) {
+        self.0
+            .store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> Option<&'static Location<'static>> {
+        // SAFETY: field `0` is null or was made by `set` from a reference that lives for ever; what it points to is
+        // constant data of the program, which every thread sees initialised.
+        unsafe { self.0.load(Ordering::Relaxed).as_ref() }
+    }
+}
+
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn in_child() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How often this process and those it comes from were forked, since the first [`watch_forks`].
+#[inline]
+pub(super) fn forks() -> u64 {
+    FORKS.load(Ordering::Relaxed)
+}
+
+/// Sees to it that [`forks`] counts. Once per process.
+pub(super) fn watch_forks() -> io::Result<()> {
+    static WATCHED: OnceLock<i32> = OnceLock::new();
+    let error = *WATCHED.get_or_init(|| {
+        // SAFETY: the handler changes one atomic number, which is async-signal-safe.
+        unsafe { libc::pthread_atfork(None, None, Some(in_child)) }
+    });
+    if error == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(error))
+    }
+}
+
+/// Whether `fd` becomes ready within `timeout` (`None`: however long that takes). Hung up and failed are ready.
+///
+/// # Errors
+/// `Interrupted`; `EBADF` if the descriptor is none; `ENOMEM`.
+pub(super) fn poll(
+    fd: BorrowedFd<'_>,
+    direction: Direction,
+    timeout: Option<Duration>,
+) -> io::Result<bool> {
+    let mut entry = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: match direction {
+            Direction::Read => libc::POLLIN | libc::POLLRDHUP,
+            Direction::Write => libc::POLLOUT,
+        },
+        revents: 0,
+    };
+    let timeout = timeout.map(|t| libc::timespec {
+        tv_sec: t.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        tv_nsec: t.subsec_nanos().into(),
+    });
+    let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: one entry that this frame owns, a timeout that is null or in this frame, no signal mask.
+    let ready = unsafe { libc::ppoll(&raw mut entry, 1, timeout, ptr::null()) };
+    match ready {
+        -1 => Err(io::Error::last_os_error()),
+        _ if entry.revents & libc::POLLNVAL != 0 => Err(io::Error::from_raw_os_error(libc::EBADF)),
+        n => Ok(n > 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn cells_give_back_what_was_put_in() {
+        let mut reactor = crate::reactor::Reactor::<u8>::new().unwrap();
+        let (a, b) = io::pipe().unwrap();
+        let cell = TokenCell::new();
+        assert_eq!(cell.get(), None);
+        for fd in [a.as_raw_fd(), b.as_raw_fd()] {
+            let token = reactor.register(fd).unwrap();
+            cell.set(token);
+            assert_eq!(cell.get(), Some(token));
+        }
+        let site = SiteCell::new();
+        assert!(site.get().is_none());
+        site.set(Location::caller());
+        assert_eq!(site.get().unwrap().file(), file!());
+    }
+
+    #[test]
+    fn poll_tells_ready_from_late_and_accepts_any_duration() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let fd = reader.as_fd();
+        assert!(!poll(fd, Direction::Read, Some(Duration::ZERO)).unwrap());
+        assert!(poll(writer.as_fd(), Direction::Write, Some(Duration::MAX)).unwrap());
+        writer.write_all(b"x").unwrap();
+        assert!(poll(fd, Direction::Read, Some(Duration::MAX)).unwrap());
+        assert!(poll(fd, Direction::Read, None).unwrap());
+    }
+}

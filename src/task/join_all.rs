@@ -1,0 +1,223 @@
+//! `join_all`: many joins, one park, the results in the order in which the tasks ended.
+//!
+//! ```text
+//! ready already    → first, in the order given
+//! of this thread   Joiner { list, number } ← upper.joiner     its end notes the number; the last one wakes
+//! of another       Mailbox { list, number }                   its hub fills it and notes the number; each one wakes
+//! ```
+//!
+//! Everything that points here is taken back by `Watching` on every way out: the joiners of this thread's tasks are
+//! cleared, the mailboxes of the others cancelled (an outcome not sent yet stays with its task).
+#![forbid(unsafe_code)]
+
+use core::cell::RefCell;
+use core::ptr;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::handle::{JoinError, JoinHandle, Seen};
+use super::record::{Finished, Joiner};
+use super::remote::{self, FilledList, Mailbox};
+use crate::clock::deadline_after;
+use crate::greenlet::control::{ControlRef, State};
+use crate::park::{End, How, Reason, Report, Ticket, Waiting, park_until};
+
+/// A handle and how its task's end will be seen.
+enum Member<T> {
+    /// Has ended, or is lost: nothing to wait for.
+    Ready,
+    Here(ControlRef),
+    There(Arc<Mailbox<T>>),
+}
+
+/// What is to be taken back.
+struct Watching<'a, T> {
+    members: &'a [Member<T>],
+    finished: &'a Finished,
+    filled: &'a FilledList,
+}
+
+impl<T> Waiting for Watching<'_, T> {
+    fn granted(&self) -> bool {
+        let mut filled = remote::lock(self.filled);
+        let mut order = self.finished.order.borrow_mut();
+        order.append(&mut filled);
+        order.len() == self.finished.all
+    }
+}
+
+impl<T> Drop for Watching<'_, T> {
+    fn drop(&mut self) {
+        for member in self.members {
+            match member {
+                Member::Ready => {}
+                // Nobody else fetches the outcome, so the control block is still this task's.
+                Member::Here(c) => c.upper.joiner.set(ptr::null()),
+                Member::There(mailbox) => {
+                    mailbox.cancel();
+                }
+            }
+        }
+        // A mailbox that was filled before it could be cancelled is a result.
+        self.granted();
+    }
+}
+
+/// Waits for all tasks and returns their results **in the order in which they ended**; those that have ended already come
+/// first, in the order given.
+///
+/// With a `timeout`, returns what there is when it has passed; the other tasks go on, detached.
+///
+/// Tasks of other threads may be among them. Their results are on the way for a moment after they have ended, so that they
+/// are never "ended already".
+///
+/// ```
+/// use std::time::Duration;
+/// use greenloom::{join_all, sleep, spawn};
+///
+/// let tasks = [3, 1, 2].map(|n| {
+///     spawn(move || {
+///         sleep(Duration::from_millis(10 * n));
+///         n
+///     })
+/// });
+/// let results: Vec<u64> = join_all(tasks, None).into_iter().map(Result::unwrap).collect();
+/// assert_eq!(results, [1, 2, 3]);
+/// ```
+///
+/// # Blocking
+/// Switches, unless all have ended. An enclosing `timeout` that expires ends a call with a `timeout` of its own like that
+/// one, and unwinds a call without.
+///
+/// # Errors
+/// Each task's own, as from [`JoinHandle::join`]. If the wait cannot go on ([`JoinError::Deadlock`], `Unwinding`,
+/// `CannotWait`), that stands last, once for each task that has not ended.
+#[doc(alias = "joinall")]
+pub fn join_all<T: 'static>(
+    handles: impl IntoIterator<Item = JoinHandle<T>>,
+    timeout: Option<Duration>,
+) -> Vec<Result<T, JoinError>> {
+    let mut handles: Vec<Option<JoinHandle<T>>> = handles.into_iter().map(Some).collect();
+    let finished = Finished {
+        order: RefCell::new(Vec::with_capacity(handles.len())),
+        all: handles.len(),
+    };
+    // Asked once: the answer for a task of another thread may change at any time.
+    let ready: Vec<bool> = handles.iter().flatten().map(is_ready).collect();
+    for number in (0..ready.len()).filter(|n| ready[*n]) {
+        finished.note(number);
+    }
+    let mut members: Vec<Member<T>> = Vec::new();
+    let mut failed = None;
+    if ready.contains(&false) {
+        failed = match wait(&handles, &ready, &finished, &mut members, timeout) {
+            Ok(why) => why,
+            Err(e) => Some(JoinError::CannotWait(e)),
+        };
+    }
+    let order = finished.order.into_inner();
+    let mut results = Vec::with_capacity(handles.len());
+    for number in order {
+        if let Some(handle) = handles[number].take() {
+            results.push(fetch(handle, members.get(number)));
+        }
+    }
+    if let Some(why) = failed {
+        let missing = handles.iter().flatten().count();
+        results.extend((0..missing).map(|_| Err(again(&why))));
+    }
+    results
+}
+
+/// Whether nothing needs to be waited for.
+fn is_ready<T>(handle: &JoinHandle<T>) -> bool {
+    match handle.address.look() {
+        Seen::Here(_, _, c) => !handle.address.is(c) || c.state.get() == State::Dead,
+        Seen::Gone => true,
+        Seen::There => false,
+    }
+}
+
+/// Waits for all that have not ended. Returns why it cannot go on, if so.
+fn wait<T: 'static>(
+    handles: &[Option<JoinHandle<T>>],
+    ready: &[bool],
+    finished: &Finished,
+    members: &mut Vec<Member<T>>,
+    timeout: Option<Duration>,
+) -> io::Result<Option<JoinError>> {
+    let ticket = Ticket::new()?;
+    let filled = FilledList::default();
+    let mut joiners = Vec::with_capacity(handles.len());
+    for (number, handle) in handles.iter().enumerate() {
+        members.push(match handle {
+            Some(handle) if !ready[number] => match (handle.address.look(), ticket) {
+                (Seen::Here(_, _, c), Ticket::Greenlet(_, _, waiter)) => {
+                    joiners.push(Joiner {
+                        waiter,
+                        list: Some((finished, number)),
+                    });
+                    Member::Here(c)
+                }
+                _ => {
+                    let list = Some((Arc::clone(&filled), number));
+                    Member::There(remote::watch(handle, &ticket, list))
+                }
+            },
+            _ => Member::Ready,
+        });
+    }
+    let here = members.iter().filter_map(|m| match m {
+        Member::Here(c) => Some(c),
+        _ => None,
+    });
+    // The list of joiners is complete and does not move any more.
+    for (c, joiner) in here.zip(&joiners) {
+        c.upper.joiner.set(ptr::from_ref(joiner).cast());
+    }
+    let watching = Watching {
+        members,
+        finished,
+        filled: &filled,
+    };
+    let how = How {
+        reasons: &[Reason::new("join of several tasks", 0)],
+        deadline: timeout.and_then(deadline_after),
+        report: match timeout {
+            Some(_) => Report::ALL,
+            None => Report::ERRORS,
+        },
+    };
+    let end = park_until(ticket, &how, &watching);
+    drop(watching);
+    Ok(match end {
+        End::Granted | End::TimedOut | End::Elapsed => None,
+        End::Deadlock(deadlock) => Some(JoinError::Deadlock(deadlock)),
+        End::Unwinding => Some(JoinError::Unwinding),
+    })
+}
+
+/// The outcome of a task that has ended.
+fn fetch<T: 'static>(handle: JoinHandle<T>, member: Option<&Member<T>>) -> Result<T, JoinError> {
+    if let Some(Member::There(mailbox)) = member {
+        handle.used_up();
+        return mailbox.take();
+    }
+    match handle.address.look() {
+        Seen::Here(hot, _, c) if handle.address.is(c) => handle.fetch(hot, c),
+        _ => {
+            handle.used_up();
+            Err(JoinError::Lost)
+        }
+    }
+}
+
+/// The same error for another task.
+fn again(e: &JoinError) -> JoinError {
+    match e {
+        JoinError::Deadlock(deadlock) => JoinError::Deadlock(deadlock.clone()),
+        JoinError::CannotWait(e) => JoinError::CannotWait(io::Error::new(e.kind(), e.to_string())),
+        _ => JoinError::Unwinding,
+    }
+}

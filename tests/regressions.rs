@@ -1,0 +1,200 @@
+//! Bugs that were found, each by the test that failed because of it.
+
+mod util;
+
+use std::cell::Cell;
+use std::panic::catch_unwind;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use greenloom::greenlet::{Current, scope};
+use greenloom::task::{Builder, JoinError};
+use greenloom::{hub, sleep, spawn, timeout, yield_now};
+use util::Drops;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Runs `f` on a thread of its own, and fails if it hangs.
+#[track_caller]
+fn in_time<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    let (tx, rx) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let _ = tx.send(f());
+    });
+    match rx.recv_timeout(Duration::from_secs(20)) {
+        Ok(value) => {
+            thread.join().expect("it has sent its value");
+            value
+        }
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("it hangs"),
+        Err(mpsc::RecvTimeoutError::Disconnected) => match thread.join() {
+            Err(payload) => std::panic::resume_unwind(payload),
+            Ok(()) => unreachable!("it ended without a value"),
+        },
+    }
+}
+
+/// The end of a daemon woke nobody who waited for it.
+#[test]
+fn shutdown_notices_the_end_of_daemons() {
+    let drops = Drops::new();
+    let guard = drops.guard();
+    let done = in_time(move || {
+        let daemon = Builder::new().daemon().spawn(move || {
+            let _guard = guard;
+            sleep(HOUR);
+        });
+        drop(daemon.unwrap());
+        yield_now();
+        hub::shutdown(Duration::ZERO)
+    });
+    assert_eq!((done.finished, done.killed, done.left), (0, 1, 0));
+    assert_eq!(drops.alive(), 0);
+}
+
+/// Rounds were told apart by the number of tasks, which does not go down if each that ends spawns another.
+#[test]
+fn shutdown_ends_what_destructors_spawn() {
+    struct Spawns(u32, Drops);
+    impl Drop for Spawns {
+        fn drop(&mut self) {
+            if self.0 > 0 {
+                let next = Spawns(self.0 - 1, self.1.clone());
+                let guard = self.1.guard();
+                drop(spawn(move || {
+                    let _held = (next, guard);
+                    sleep(HOUR);
+                }));
+            }
+        }
+    }
+    let drops = Drops::new();
+    let first = Spawns(3, drops.clone());
+    let done = in_time(move || {
+        drop(spawn(move || {
+            let _first = first;
+            sleep(HOUR);
+        }));
+        yield_now();
+        hub::shutdown(Duration::ZERO)
+    });
+    assert_eq!(done.left, 0);
+    assert_eq!((drops.dropped(), drops.alive()), (3, 0));
+}
+
+/// A sleep whose time had passed before it began returned at once: it neither let others run nor was killed.
+#[test]
+fn the_shortest_sleep_gives_way_and_can_be_killed() {
+    let killed = in_time(|| {
+        let sleeper = spawn(|| {
+            loop {
+                sleep(Duration::from_nanos(1));
+            }
+        });
+        let other = spawn(|| 7);
+        assert_eq!(other.join().unwrap(), 7);
+        sleeper.kill();
+        matches!(sleeper.join(), Err(JoinError::Killed))
+    });
+    assert!(killed);
+}
+
+/// A deadline was delivered again and again to a body that swallowed it, and nobody else ever ran.
+#[test]
+fn a_body_that_swallows_its_deadline_gives_way_to_others() {
+    in_time(|| {
+        let done = Rc::new(Cell::new(false));
+        let swallower = {
+            let done = Rc::clone(&done);
+            spawn(move || {
+                timeout(Duration::ZERO, || {
+                    while !done.get() {
+                        let _ = catch_unwind(|| sleep(HOUR));
+                    }
+                })
+                .is_err()
+            })
+        };
+        let other = spawn(move || {
+            yield_now();
+            done.set(true);
+        });
+        other.join().unwrap();
+        assert!(swallower.join().unwrap());
+    });
+}
+
+/// What a remote `try_join` asked for was thrown away before the other hub could answer, each time.
+#[test]
+fn polling_a_task_of_another_thread_gets_its_value() {
+    let (tx, rx) = mpsc::channel();
+    let (done_tx, done_rx) = mpsc::channel::<()>();
+    let owner = std::thread::spawn(move || {
+        tx.send(spawn(|| String::from("value"))).unwrap();
+        while done_rx.try_recv().is_err() {
+            sleep(Duration::from_millis(1));
+        }
+    });
+    let value = in_time(move || {
+        let mut handle = rx.recv().unwrap();
+        loop {
+            match handle.try_join() {
+                Ok(result) => break result.unwrap(),
+                Err(back) => handle = back,
+            }
+        }
+    });
+    assert_eq!(value, "value");
+    done_tx.send(()).unwrap();
+    owner.join().unwrap();
+}
+
+/// Asking with a deadline left something behind with the task each time.
+#[test]
+fn remote_joins_that_gave_up_leave_nothing_with_the_task() {
+    let (tx, rx) = mpsc::channel();
+    let owner = std::thread::spawn(move || {
+        tx.send(spawn(|| sleep(HOUR))).unwrap();
+        hub::run_until_idle(None);
+    });
+    let mut handle = rx.recv().unwrap();
+    for _ in 0..1000 {
+        handle = handle.join_timeout(Duration::from_nanos(1)).unwrap_err();
+    }
+    handle.kill();
+    assert!(matches!(handle.join(), Err(JoinError::Killed)));
+    owner.join().unwrap();
+}
+/// Notes that its destructor, which gives way many times, has come to its end.
+struct SlowDrop(Rc<Cell<bool>>);
+
+impl Drop for SlowDrop {
+    fn drop(&mut self) {
+        for _ in 0..20 {
+            yield_now();
+        }
+        self.0.set(true);
+    }
+}
+
+/// The value of a greenlet whose parent is dead is dropped on the greenlet's own stack. The scope used to forget such a
+/// greenlet before that, and could end while the destructor was parked, with what it borrowed.
+#[test]
+fn a_scope_waits_for_the_destructor_of_a_value_that_goes_nowhere() {
+    let dropped = Rc::new(Cell::new(false));
+    let theirs = dropped.clone();
+    let opener = spawn(move || {
+        scope(|s, me: &Current<()>| {
+            let parent = s.spawn(me, |_: &Current<SlowDrop, ()>, _: SlowDrop| ());
+            let child = s.spawn(&parent, |_: &Current<(), SlowDrop>, ()| SlowDrop(theirs));
+            s.reap(&parent);
+            let _ = me.switch(&child, ());
+        });
+    });
+    yield_now();
+    assert!(!dropped.get());
+    opener.kill();
+    assert!(opener.join().unwrap_err().is_killed());
+    assert!(dropped.get(), "the scope ended before the destructor");
+}
