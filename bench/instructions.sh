@@ -1,7 +1,7 @@
 #!/bin/sh
 # Instructions per operation, counted by valgrind: exact and the same on every run, which time is not.
 #
-#   bench/instructions.sh [CARGO OPTIONS, for example --features greenloom-cases]
+#   bench/instructions.sh [CARGO OPTIONS]
 #
 # Each kind of operation runs twice, short and long; the difference of the two counts over the difference of
 # the operations leaves out start-up and end. Operations are named in bench/README.md.

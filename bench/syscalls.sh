@@ -4,8 +4,7 @@
 #   bench/syscalls.sh [CONNECTIONS [REQUESTS]]          (50, 100000; needs perf and the right to use it)
 #
 # The client runs twice, for REQUESTS and for three times as many; the difference of the two counts over the
-# difference of the requests leaves out accepting and closing. Cargo options come from $CARGO_OPTIONS,
-# for example CARGO_OPTIONS='--features greenloom-cases'.
+# difference of the requests leaves out accepting and closing. Cargo options come from $CARGO_OPTIONS.
 set -eu
 cd "$(dirname "$0")/.."
 connections=${1:-50}

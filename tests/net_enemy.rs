@@ -686,6 +686,11 @@ fn a_drop_takes_the_socket_out_of_the_poll() {
         let clone = a.try_clone().unwrap();
         thread::spawn(move || drop(a)).join().unwrap();
         assert_eq!(registrations(), before);
+        // A close does so too, at once.
+        clone.read_exact_timeout(&mut [0], SHORT).unwrap_err();
+        assert_eq!(registrations(), before + 1);
+        clone.close();
+        assert_eq!(registrations(), before);
         drop((clone, _b));
         yield_now();
         assert_eq!(util::open_fds(), fds);

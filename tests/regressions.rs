@@ -171,10 +171,17 @@ struct SlowDrop(Rc<Cell<bool>>);
 
 impl Drop for SlowDrop {
     fn drop(&mut self) {
+        /// Also where a kill breaks it off.
+        struct End<'a>(&'a Cell<bool>);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                self.0.set(true);
+            }
+        }
+        let _end = End(&self.0);
         for _ in 0..20 {
             yield_now();
         }
-        self.0.set(true);
     }
 }
 

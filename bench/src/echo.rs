@@ -94,13 +94,9 @@ impl Contestant {
 /// Measures one number of connections.
 fn rows_for(connections: usize, options: &Options) -> io::Result<Vec<Row>> {
     let mut reference = Contestant::new(Server::Bare, connections, options)?;
-    let mut value = match cases::PRESENT {
-        true => Some(Contestant::new(Server::Greenloom, connections, options)?),
-        false => None,
-    };
+    let mut value = Contestant::new(Server::Greenloom, connections, options)?;
     for round in 0..options.rounds.unwrap_or(ROUNDS) {
-        let mut turns: Vec<&mut Contestant> = value.iter_mut().collect();
-        turns.push(&mut reference);
+        let mut turns = [&mut value, &mut reference];
         if round % 2 == 1 {
             turns.reverse();
         }
@@ -115,12 +111,8 @@ fn rows_for(connections: usize, options: &Options) -> io::Result<Vec<Row>> {
         value,
         reference,
     };
-    let allocations = value
-        .as_ref()
-        .map(|side| side.allocations as f64 / side.reads as f64);
-    let (cpu, rate) = value.map_or((None, None), |side| {
-        (median(side.cpu_us), median(side.rate))
-    });
+    let allocations = Some(value.allocations as f64 / value.reads as f64);
+    let (cpu, rate) = (median(value.cpu_us), median(value.rate));
     Ok(vec![
         row("server CPU", "us/request", cpu, median(reference.cpu_us)),
         row("rate", "requests/s", rate, median(reference.rate)),

@@ -16,7 +16,6 @@
 //! started it, and after ten minutes in any case. What a number means is said in `README.md`.
 
 mod alloc;
-#[cfg_attr(not(feature = "greenloom-cases"), path = "cases/absent.rs")]
 mod cases;
 mod cli;
 mod echo;

@@ -1,8 +1,7 @@
 //! One launch: which cases each benchmark has, and the rows they make.
 //!
 //! greenloom's side and the reference's are each handed to the duel by a `with_side` (in `cases` and in
-//! `reference`), because some sides only exist inside a scope. Without the feature `greenloom-cases` the
-//! first is absent and only references are measured.
+//! `reference`), because some sides only exist inside a scope.
 #![forbid(unsafe_code)]
 
 use std::io;
@@ -107,5 +106,5 @@ fn instructions(name: &str, n: u64) -> io::Result<()> {
         "instructions-yield" => cases::with_side(Case::Yield(2), run),
         _ => return Err(io::Error::other(format!("no benchmark {name:?}"))),
     };
-    done.ok_or_else(|| io::Error::other("built without the feature greenloom-cases"))
+    done.ok_or_else(|| io::Error::other("the case has no such side"))
 }

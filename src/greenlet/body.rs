@@ -23,7 +23,7 @@ use super::engine::{self, Birth};
 use super::error::SwitchError;
 use super::hot::{Hot, hot};
 use super::interrupt::KillPayload;
-use super::report;
+use super::{report, trace};
 
 /// Larger bodies and values live in a box.
 const INLINE_MAX: usize = 1024;
@@ -161,6 +161,8 @@ unsafe fn run_plain<F: FnOnce() -> Out, Out>(c: ControlRef) {
         // SAFETY: the caller's promise; the taken body leaves room for an `Out`.
         unsafe {
             let body = take::<F>(c.body.get());
+            // What the trace function panics with goes on here.
+            trace::woken(c);
             put::<Out>(c.body.get(), body());
         }
     });

@@ -64,7 +64,7 @@ fn settle(
     let mut last = first;
     loop {
         // The code of others that ran so far may have made locals, and left outcomes, anew.
-        if drop_pending(hot, first, last) || engine::drop_ext(hot, first) {
+        if drop_pending(hot, first, last) || hot.drop_ext_of(first) {
             continue;
         }
         let heir = heir(last, killer.or(first.killer.get()));
@@ -192,7 +192,7 @@ fn conclude_for_killer(hot: &'static Hot, s: &Settled) {
 /// Ends a greenlet whose parent, or killer, is on this thread: the `finish` of greenlets and generators.
 pub(super) fn finish(c: ControlRef) {
     let hot = hot();
-    engine::drop_ext(hot, c);
+    hot.drop_ext_of(c);
     if c.pending.get().is_none()
         && c.killer.get().is_none()
         && let Some(parent) = family::living_parent(c)

@@ -735,17 +735,6 @@ pub(crate) fn retire(hot: &'static Hot, c: ControlRef) {
     }
 }
 
-/// Drops what the layers above hang on the running `c`, if there is any.
-pub(super) fn drop_ext(hot: &'static Hot, c: ControlRef) -> bool {
-    if !c.upper.ext.get().is_null()
-        && let Some(drop_ext) = hot.drop_ext.get()
-    {
-        drop_ext(c);
-        return true;
-    }
-    false
-}
-
 /// Runs `f`, catching its unwinding.
 pub(crate) fn caught<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
     catch_unwind(AssertUnwindSafe(f))

@@ -165,6 +165,18 @@ impl Hot {
         self.deadlock.take().unwrap_or_else(Deadlock::alone)
     }
 
+    /// Drops what the layers above hang on `c`, and says whether there was any. Runs user code if `c` runs.
+    pub(crate) fn drop_ext_of(&self, c: ControlRef) -> bool {
+        let Some(drop_ext) = self.drop_ext.get() else {
+            return false;
+        };
+        let any = !c.upper.ext.get().is_null();
+        if any {
+            drop_ext(c);
+        }
+        any
+    }
+
     /// Runs `f` on this thread's stacks.
     ///
     /// `f` may not call user code (no destructor, no closure of theirs): the borrow is exclusive.

@@ -27,11 +27,7 @@ impl Drop for Watch {
             return;
         }
         let hot = hot();
-        if !hot.root.upper.ext.get().is_null()
-            && let Some(drop_ext) = hot.drop_ext.get()
-        {
-            drop_ext(hot.root());
-        }
+        hot.drop_ext_of(hot.root());
         if let Some(at_end) = hot.at_end.take() {
             at_end(hot);
         }

@@ -29,6 +29,9 @@ use crate::hub::sched::{self, Hub, Message, Ref};
 use crate::hub::{HubHandle, lifecycle};
 use crate::park::{End, How, Reason, Report, Ticket, Waiting, park_until};
 
+/// How long `try_join` gives another thread's hub to hand over a result that is there.
+const HAND_OVER: Duration = Duration::from_millis(1);
+
 /// Names a task, or any greenlet, in this process; never reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(pub(super) u64);
@@ -295,15 +298,19 @@ impl<T: 'static> JoinHandle<T> {
         }
     }
 
-    /// Takes the result if the task has ended; never waits.
+    /// Takes the result if the task has ended.
+    ///
+    /// # Blocking
+    /// Does not wait for a task of this thread. The result of one that ended on another thread is handed over by that
+    /// thread's hub: this waits for it, for a millisecond at most.
     ///
     /// # Errors
-    /// The handle, if the task lives on (or ended on another thread so recently that its result is not here yet).
+    /// The handle, if the task lives on, or the other thread's hub was too busy to hand the result over.
     pub fn try_join(self) -> Result<Result<T, JoinError>, JoinHandle<T>> {
         if !self.is_finished() {
             return Err(self);
         }
-        match self.wait(Some(Instant::now()), Report::ALL) {
+        match self.wait(deadline_after(HAND_OVER), Report::ALL) {
             Ok(result) => Ok(result),
             Err((_, handle)) => Err(handle),
         }

@@ -8,8 +8,7 @@
 //! | `echo.rs` | an echo server with a task per connection |
 //! | `million.rs`, `million_tasks.rs` | memory and time of a million parked greenlets, and tasks |
 //!
-//! Only public API is used. `absent.rs` takes this module's place while the feature `greenloom-cases` is off
-//! and must offer the same functions.
+//! Only public API is used.
 #![forbid(unsafe_code)]
 
 mod echo;
@@ -24,9 +23,6 @@ use std::io;
 
 use crate::measure::{Case, Side};
 use crate::report::Row;
-
-/// Whether greenloom's side is compiled in.
-pub(crate) const PRESENT: bool = true;
 
 /// Calls `body` with greenloom's side of `case`.
 pub(crate) fn with_side<R>(case: Case, body: impl FnOnce(Option<Side<'_>>) -> R) -> R {
