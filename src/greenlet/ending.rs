@@ -63,7 +63,8 @@ fn settle(
 ) -> Settled {
     let mut last = first;
     loop {
-        if drop_pending(hot, first, last) {
+        // The code of others that ran so far may have made locals, and left outcomes, anew.
+        if drop_pending(hot, first, last) || hot.drop_ext_of(first) {
             continue;
         }
         let heir = heir(last, killer.or(first.killer.get()));
@@ -141,7 +142,6 @@ fn bury(hot: &'static Hot, s: &Settled) -> Option<ControlRef> {
 }
 
 /// `bury`, and control goes where the outcome goes.
-#[inline]
 fn conclude(hot: &'static Hot, s: &Settled) -> ControlRef {
     let opener = bury(hot, s);
     let Some(parent) = s.heir else {
@@ -159,9 +159,15 @@ fn conclude(hot: &'static Hot, s: &Settled) -> ControlRef {
         family::append_pending(parent, s.last);
         return hot.hub();
     }
+    deliver_to(hot, parent, s.last)
+}
+
+/// Control goes to `parent`, which waits for the outcome of the dead `child`.
+#[inline]
+fn deliver_to(hot: &'static Hot, parent: ControlRef, child: ControlRef) -> ControlRef {
     parent.waiting.set(0);
     parent.attend(attention::CHILD);
-    hot.dead.set(Some(s.last));
+    hot.dead.set(Some(child));
     parent
 }
 
@@ -187,8 +193,24 @@ fn conclude_for_killer(hot: &'static Hot, s: &Settled) {
 pub(super) fn finish(c: ControlRef) {
     let hot = hot();
     hot.drop_ext_of(c);
+    if c.pending.get().is_none()
+        && c.killer.get().is_none()
+        && let Some(parent) = family::living_parent(c)
+        && parent.waiting.get() == c.parent_inbox.get()
+        && (parent.state.get() != State::New || c.ending.get() == Ending::Returned)
+    {
+        // What nearly always happens: there is no code of others to run, and control goes where the outcome goes.
+        family::leave_scope(c);
+        c.end();
+        return hot.current.set(Some(deliver_to(hot, parent, c)));
+    }
+    finish_slowly(hot, c);
+}
+
+#[cold]
+#[inline(never)]
+fn finish_slowly(hot: &'static Hot, c: ControlRef) {
     let settled = settle(hot, c, c, None);
-    hot.drop_ext_of(c);
     let next = match c.killer.take() {
         Some(killer) => {
             family::release_killers(hot, killer.next_killer.take());

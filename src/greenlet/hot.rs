@@ -165,11 +165,16 @@ impl Hot {
         self.deadlock.take().unwrap_or_else(Deadlock::alone)
     }
 
-    /// Drops what the layers above hang on `c`, if there is any. Runs user code if `c` runs.
-    pub(crate) fn drop_ext_of(&self, c: ControlRef) {
-        if let (Some(drop_ext), false) = (self.drop_ext.get(), c.upper.ext.get().is_null()) {
+    /// Drops what the layers above hang on `c`, and says whether there was any. Runs user code if `c` runs.
+    pub(crate) fn drop_ext_of(&self, c: ControlRef) -> bool {
+        let Some(drop_ext) = self.drop_ext.get() else {
+            return false;
+        };
+        let any = !c.upper.ext.get().is_null();
+        if any {
             drop_ext(c);
         }
+        any
     }
 
     /// Runs `f` on this thread's stacks.

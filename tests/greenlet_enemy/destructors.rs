@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 
-use greenloom::greenlet::{Current, PanicPolicy, SwitchError, scope, set_panic_policy};
+use greenloom::greenlet::{Current, Greenlet, PanicPolicy, SwitchError, scope, set_panic_policy};
 
 use crate::util::{Counted, Drops, alone};
 
@@ -240,4 +240,38 @@ fn a_destructor_at_the_end_of_a_scope_may_spawn_there() {
         s.spawn(me, move |_: &Current<(), ()>, ()| drop(first));
     });
     assert_eq!((drops.alive(), drops.dropped(), left.get()), (0, 51, 0));
+}
+
+#[test]
+fn a_kill_that_reaches_who_drops_the_captures_of_another_is_no_panic_of_that_one() {
+    struct Away(Greenlet<()>, #[allow(dead_code)] Counted);
+    impl Drop for Away {
+        fn drop(&mut self) {
+            let _ = self.0.switch(());
+        }
+    }
+    alone(
+        "destructors::a_kill_that_reaches_who_drops_the_captures_of_another_is_no_panic_of_that_one",
+        || {
+            let drops = Drops::new();
+            let told = reported(|| {
+                scope(|s, me: &Current<()>| {
+                    let away = Away(me.handle(), drops.guard());
+                    let unstarted = s.spawn(me, move |_: &Current<(), ()>, ()| drop(away));
+                    let killer = s.spawn(me, move |me: &Current<(), ()>, ()| {
+                        me.kill(&unstarted).unwrap();
+                        let _ = me.receive();
+                        unreachable!()
+                    });
+                    // In the middle of the drop.
+                    me.switch(&killer, ()).unwrap();
+                    assert!(!unstarted.is_dead());
+                    me.kill(&killer).unwrap();
+                    assert!(unstarted.is_dead() && killer.is_dead());
+                });
+            });
+            assert!(told.is_empty(), "{told:?}");
+            assert_eq!((drops.alive(), drops.dropped()), (0, 1));
+        },
+    );
 }
