@@ -25,7 +25,7 @@
 //!
 //! This file holds no borrow across a switch (invariant 5), and knows the hub only as `Hot::next`.
 
-use core::mem::ManuallyDrop;
+use core::mem::{ManuallyDrop, MaybeUninit};
 use core::num::NonZeroUsize;
 use core::panic::Location;
 use std::io;
@@ -335,14 +335,45 @@ pub(super) unsafe fn switch<In, T>(
         || me.attention.get() != 0
         || panicking()
     {
-        // SAFETY: as here.
-        return unsafe { switch_slowly(me, inbox, to, to_inbox, value) };
+        let mut why = MaybeUninit::uninit();
+        // SAFETY: as here; nothing received means that `why` is filled in.
+        return unsafe {
+            switch_slowly(me, inbox, to, to_inbox, value, &mut why).ok_or_else(|| why.assume_init())
+        };
     }
     let mut value = ManuallyDrop::new(value);
     depart(hot, me, inbox, to, (&raw mut value).cast());
     transfer(hot, me, to);
-    // SAFETY: `In` is the type of `inbox`, and control came back to it.
-    unsafe { received(hot, me, inbox) }.map_err(SwitchError::from_arrival)
+    if me.attention.get() & !attention::KILL != 0 {
+        let mut why = MaybeUninit::uninit();
+        // SAFETY: `In` is the type of `inbox`; nothing received means that `why` is filled in.
+        return unsafe { arrive_slowly(me, inbox, &mut why).ok_or_else(|| why.assume_init()) };
+    }
+    // SAFETY: `attention` announced nothing else, so whoever switched to `inbox` did it through `switch` with a value of
+    // the inbox's type at `message`, in a frame that is suspended since; it is moved out exactly once, here.
+    Ok(unsafe { hot.message.get().cast::<In>().read() })
+}
+
+/// [`arrive`] for the slow way out of a switch, shaped so that the usual way's result needs no memory: the address of
+/// the error goes around, not that of the result.
+///
+/// # Safety
+/// `In` is the type of `inbox`.
+#[cold]
+#[inline(never)]
+unsafe fn arrive_slowly<In, T>(
+    me: ControlRef,
+    inbox: u64,
+    why: &mut MaybeUninit<SwitchError<T>>,
+) -> Option<In> {
+    // SAFETY: the caller's promise.
+    match unsafe { arrive(hot(), me, inbox) } {
+        Ok(received) => Some(received),
+        Err(arrival) => {
+            why.write(SwitchError::from_arrival(arrival));
+            None
+        }
+    }
 }
 
 /// What is noted before control goes from `me` to `to` with a value at `message`.
@@ -354,22 +385,8 @@ fn depart(hot: &'static Hot, me: ControlRef, inbox: u64, to: ControlRef, message
     hot.current.set(Some(to));
 }
 
-/// Takes what control came back with.
-///
-/// # Safety
-/// `In` is the type of `inbox`, at which `me` waited.
-#[inline(always)]
-unsafe fn received<In>(hot: &'static Hot, me: ControlRef, inbox: u64) -> Result<In, Arrival> {
-    if me.attention.get() & !attention::KILL != 0 {
-        // SAFETY: the caller's promise.
-        return unsafe { arrive(self::hot(), me, inbox) };
-    }
-    // SAFETY: `attention` announced nothing else, so whoever switched to `inbox` did it through `switch` with a value of
-    // the inbox's type at `message`, in a frame that is suspended since; it is moved out exactly once, here.
-    Ok(unsafe { hot.message.get().cast::<In>().read() })
-}
-
 /// The switch when something is not as usual. The whole of it, so that the usual one carries nothing of this along.
+/// If nothing is received, says why.
 ///
 /// # Safety
 /// As [`switch`].
@@ -381,15 +398,19 @@ unsafe fn switch_slowly<In, T>(
     to: ControlRef,
     to_inbox: u64,
     value: T,
-) -> Result<In, SwitchError<T>> {
+    why: &mut MaybeUninit<SwitchError<T>>,
+) -> Option<In> {
     let hot = hot();
     // A kill that is delivered in here drops the value.
     let counted = match slow_switch(hot, me, inbox, to, to_inbox) {
         Slow::Go => false,
         Slow::GoCounted => true,
         // SAFETY: the two inboxes are one and the same, so `T` is `In`.
-        Slow::ToSelf => return Ok(unsafe { cast(value) }),
-        Slow::Refused(why) => return Err(why.with(value)),
+        Slow::ToSelf => return Some(unsafe { cast(value) }),
+        Slow::Refused(refusal) => {
+            why.write(refusal.with(value));
+            return None;
+        }
     };
     let mut value = ManuallyDrop::new(value);
     depart(hot, me, inbox, to, (&raw mut value).cast());
@@ -399,7 +420,7 @@ unsafe fn switch_slowly<In, T>(
         transfer(hot, me, to);
     }
     // SAFETY: `In` is the type of `inbox`, and control came back to it.
-    unsafe { received(hot, me, inbox) }.map_err(SwitchError::from_arrival)
+    unsafe { arrive_slowly(me, inbox, why) }
 }
 
 /// # Safety

@@ -399,7 +399,7 @@ fn park_thread<W: Waiting>(how: &How<'_>, waiting: &W) -> End {
 /// Lets every other runnable greenlet run before this one goes on. A wait: kills and deadlines are delivered.
 ///
 /// On a thread that has no hub, yields the thread.
-#[inline]
+#[inline(always)]
 pub fn yield_now() {
     let hot = here();
     if let Some(me) = hot.current.get()
