@@ -31,6 +31,7 @@ use super::engine;
 use super::error::Deadlock;
 use super::family;
 use super::hot::{Hot, hot};
+use super::wake;
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The two parts
@@ -182,7 +183,7 @@ fn conclude_for_killer(hot: &'static Hot, s: &Settled) {
     if parent.waiting.get() == s.last.parent_inbox.get() {
         parent.waiting.set(0);
         parent.attend(attention::WOKEN);
-        engine::make_runnable(hot, parent);
+        wake::make_runnable(hot, parent);
     }
 }
 
@@ -283,7 +284,7 @@ pub(super) fn kill(hot: &'static Hot, me: ControlRef, victim: ControlRef) -> Res
         engine::transfer_counted(hot, me, victim);
     } else {
         if !held_back {
-            engine::wake_for_interrupt(hot, victim);
+            wake::wake_for_interrupt(hot, victim);
         }
         engine::to_hub_counted(hot, me);
     }
@@ -339,7 +340,7 @@ fn break_circle(hot: &'static Hot, me: ControlRef, victim: ControlRef) -> Circle
     if who != victim {
         who.waiting.set(0);
         who.attend(attention::WOKEN);
-        engine::make_runnable(hot, who);
+        wake::make_runnable(hot, who);
     }
     Circle::Broken(who)
 }

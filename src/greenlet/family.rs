@@ -18,6 +18,7 @@ use super::body;
 use super::control::{Control, ControlRef, FIRST_SERIAL, OpenInbox, State, attention, flag};
 use super::engine;
 use super::hot::Hot;
+use super::wake;
 
 /// What has become of an inbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +158,7 @@ pub(crate) fn release_killers(hot: &'static Hot, first: Option<ControlRef>) {
         at = killer.next_killer.take();
         killer.waiting.set(0);
         killer.attend(attention::KILLED);
-        engine::make_runnable(hot, killer);
+        wake::make_runnable(hot, killer);
     }
 }
 

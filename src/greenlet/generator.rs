@@ -18,6 +18,7 @@ use super::ending;
 use super::engine::{self, Arrival, Birth, Came};
 use super::hot::{Phase, hot};
 use super::scope::{self, Core};
+use super::wake;
 use super::{family, trace};
 use crate::stack::StackSize;
 
@@ -275,7 +276,7 @@ impl<T> Drop for Generator<'_, T> {
         }
         if me == hot.hub() && self.control.has(flag::STARTED) {
             // A callback of the hub cannot wait for destructors: end it as soon as a greenlet can.
-            engine::kill_later(hot, self.control);
+            wake::kill_later(hot, self.control);
             return;
         }
         // Refused (the body waits for this greenlet's end itself), the kill stays asked for: what borrows is owned by a

@@ -60,6 +60,7 @@ mod scope;
 mod thread_end;
 pub(crate) mod trace;
 mod unwinding;
+pub(crate) mod wake;
 
 pub use self::current::Current;
 pub use self::error::{Deadlock, KillError, ParentError, SwitchError};

@@ -24,6 +24,7 @@ use super::control::{ControlRef, attention, flag};
 use super::engine;
 use super::hot::Hot;
 use super::interrupt;
+use super::wake;
 
 /// Runs `f`, in which `me` is suspended while the thread panics.
 #[cold]
@@ -95,7 +96,7 @@ pub(crate) fn recover(hot: &'static Hot) {
     let release = |c: ControlRef| {
         calm(c);
         if interrupt::due(&c).is_some() {
-            engine::wake_for_interrupt(hot, c);
+            wake::wake_for_interrupt(hot, c);
         }
     };
     engine::for_each(hot, release);

@@ -10,6 +10,7 @@ use crate::clock::{Instant, deadline_after};
 use crate::greenlet::control::{ControlRef, State, attention, flag};
 use crate::greenlet::engine;
 use crate::greenlet::hot::{Hot, Phase, hot};
+use crate::greenlet::wake;
 use crate::timers::{TimerFlags, TimerId};
 
 /// What [`shutdown`] did.
@@ -114,12 +115,12 @@ pub(crate) fn kill_task(hot: &'static Hot, c: ControlRef) {
             {
                 hub.cancel_timer(timer);
             }
-            engine::make_runnable(hot, c);
+            wake::make_runnable(hot, c);
         }
         State::Runnable | State::Live | State::Parked => {
             c.attend(attention::KILL);
             if c.shield.get() == 0 {
-                engine::wake_for_interrupt(hot, c);
+                wake::wake_for_interrupt(hot, c);
             }
         }
     }

@@ -30,6 +30,7 @@ use crate::greenlet::engine;
 use crate::greenlet::error::Deadlock;
 use crate::greenlet::hot::{Hot, Phase, hot};
 use crate::greenlet::report;
+use crate::greenlet::wake;
 use crate::reactor::{Reactor, Wait};
 use crate::stack::StackSize;
 use crate::timers::{TimerFlags, TimerId, Timers};
@@ -298,7 +299,7 @@ impl Hub {
     fn wake_idle_waiters(&self, hot: &'static Hot) {
         let waiters = self.idle_waiters.take();
         for w in waiters {
-            engine::unpark(hot, w.control, w.epoch);
+            wake::unpark(hot, w.control, w.epoch);
         }
     }
 
@@ -307,7 +308,7 @@ impl Hub {
             Message::Wake { control, epoch } => {
                 // SAFETY: the message was sent to this hub's generation, by who got the address from this thread.
                 let c = unsafe { ControlRef::from_address(control) };
-                engine::unpark(hot, c, epoch);
+                wake::unpark(hot, c, epoch);
             }
             Message::Call(f) => in_callback(hot, f),
         });
@@ -333,11 +334,11 @@ impl Hub {
             let expired = self.timers.borrow_mut().pop_expired(now);
             match expired {
                 Some((_, Alarm::Wake(c, epoch))) => {
-                    engine::unpark(hot, c, epoch);
+                    wake::unpark(hot, c, epoch);
                 }
                 Some((_, Alarm::Interrupt(c, id))) => {
                     if c.id.get() == id {
-                        engine::wake_for_interrupt(hot, c);
+                        wake::wake_for_interrupt(hot, c);
                     }
                 }
                 None => return,
@@ -352,7 +353,7 @@ impl Hub {
             self.clock.now()
         };
         let polled = self.reactor.borrow_mut().poll(wait, now, |w| {
-            engine::unpark(hot, w.control, w.epoch);
+            wake::unpark(hot, w.control, w.epoch);
         });
         if let Err(error) = polled {
             // The epoll instance itself is gone: somebody closed its descriptor. No wait on this thread could end.
@@ -462,11 +463,11 @@ fn tell_main(hot: &'static Hot, deadlock: Deadlock) {
     hot.set_deadlock(deadlock);
     root.attend(attention::DEADLOCK);
     match root.state.get() {
-        State::Parked => engine::make_runnable(hot, root),
+        State::Parked => wake::make_runnable(hot, root),
         State::Live if root.waiting.get() != 0 => {
             root.waiting.set(0);
             root.attend(attention::WOKEN);
-            engine::make_runnable(hot, root);
+            wake::make_runnable(hot, root);
         }
         _ => {}
     }

@@ -44,8 +44,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::error::{closed, concurrent};
 use super::os::{self, SiteCell, TokenCell};
-use crate::greenlet::engine;
 use crate::greenlet::hot::{Hot, Phase, hot};
+use crate::greenlet::wake;
 use crate::hub::sched::{self, Hub, Message, Ref, Waiter};
 use crate::reactor::{Direction, Token, Waiters};
 
@@ -127,7 +127,7 @@ fn forgotten(token: Token) {
 
 fn wake(hot: &'static Hot, waiters: Waiters<Waiter>) {
     for w in waiters {
-        engine::unpark(hot, w.control, w.epoch);
+        wake::unpark(hot, w.control, w.epoch);
     }
 }
 

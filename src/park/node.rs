@@ -13,8 +13,8 @@ use core::fmt;
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use super::{Ticket, Waiting};
-use crate::greenlet::engine;
 use crate::greenlet::hot::{Phase, hot};
+use crate::greenlet::wake;
 use crate::hub::sched::{self, Message, Ref};
 
 const WAITING: u8 = 0;
@@ -47,7 +47,7 @@ impl Unparker {
                 match sched::get(hot) {
                     Some(own) if own.handle() == *hub && hot.phase.get() == Phase::Active => {
                         let c = sched::local(own, *control);
-                        engine::unpark(hot, c, *epoch);
+                        wake::unpark(hot, c, *epoch);
                     }
                     // The hub has ended if it comes back: nobody waits there any more.
                     _ => drop(hub.send(Message::Wake {

@@ -1,16 +1,18 @@
 //! `Slot`, the handle of one stack slot, and `SlotHeader`, the 64 bytes near its top.
 //!
 //! ```text
-//! slot of S bytes, aligned to S; n = (address / S) mod 16
+//! slot of S bytes, aligned to S; n = address / S
 //!
-//! limit()                                            top() = header      limit() + S
-//!   │ guard │ stack ◄──────────────── │ control block │ SlotHeader 64 B │ n × 64 B │
-//!                                                                       colour pad
+//! limit()                                          top() = header                        limit() + S
+//!   │ guard │ stack ◄────────────── │ control block │ SlotHeader │ (n/4 mod 16) × 64 B, n mod 4 pages │
+//!                                                                colour pad, mostly never touched
 //! ```
 //!
-//! The colour pad makes neighbouring stacks begin at 16 different cache sets: without it the hot lines of all
-//! parked greenlets compete for one. It is a function of the slot's address, so that the header is found from any
-//! address inside the slot: by a signal handler that has nothing but the faulting address.
+//! The colour pad makes the hot lines of neighbouring stacks lie in different sets of the caches, and their pages in
+//! different sets of the translation buffers, which are chosen by the lowest bits of an address and of a page's number:
+//! with slots that are all aligned alike, those bits would be the same for all. The pad is a function of the slot's
+//! address, so that the header is found from any address inside the slot: by a signal handler that has nothing but the
+//! faulting address.
 //!
 //! The header's fields are relaxed atomics, which are plain loads and stores to the processor. They are read by
 //! signal handlers that interrupted this very thread, and no thread-local is needed to reach them. A page that was
@@ -33,8 +35,11 @@ const MAGIC: u32 = 0x6c6f_6f6d;
 /// The low bits of a handle, which hold the class. The header's alignment leaves six of them.
 const CLASS_MASK: usize = 0b11;
 
-/// Colours: 16 offsets, one cache line each.
-const COLOURS: usize = 16;
+/// Colours: 16 offsets of one cache line each, within each of 4 pages. More pages would spread further, but a stack is
+/// shorter by what lies above it.
+const LINES: usize = 16;
+const PAGES: usize = 4;
+const PAGE: usize = 4096;
 
 /// What is known of the greenlet that lives on a slot, at the top of that slot.
 #[repr(C, align(64))]
@@ -230,6 +235,7 @@ impl fmt::Debug for Slot {
 /// Where the header of the slot at `base` lies.
 #[inline]
 fn header_address(base: usize, size: StackSize) -> usize {
-    let colour = (base >> size.shift()) & (COLOURS - 1);
-    base + size.bytes() - size_of::<SlotHeader>() - colour * size_of::<SlotHeader>()
+    let n = base >> size.shift();
+    let pad = n / PAGES % LINES * size_of::<SlotHeader>() + n % PAGES * PAGE;
+    base + size.bytes() - size_of::<SlotHeader>() - pad
 }

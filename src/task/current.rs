@@ -23,6 +23,7 @@ use crate::clock::{Instant, deadline_after};
 use crate::greenlet::control::{ControlRef, State, flag};
 use crate::greenlet::engine;
 use crate::greenlet::hot::{Hot, hot};
+use crate::greenlet::wake;
 use crate::hub::HubHandle;
 use crate::hub::frame::with_wait;
 use crate::hub::sched::{self, Hub};
@@ -98,7 +99,7 @@ fn unpark_here(hot: &'static Hot, c: ControlRef) {
     c.upper.handle.set(bits | TOKEN);
     // Not New: a task whose start time has not come has an epoch too, and is not started by this.
     if bits & IN_PARK != 0 && c.state.get() == State::Parked {
-        engine::unpark(hot, c, c.park_epoch.get());
+        wake::unpark(hot, c, c.park_epoch.get());
     }
 }
 

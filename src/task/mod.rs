@@ -57,8 +57,9 @@ use self::record::TaskEnd;
 use crate::clock::deadline_after;
 use crate::greenlet::body;
 use crate::greenlet::control::{ControlRef, flag};
-use crate::greenlet::engine::{self, Birth};
+use crate::greenlet::engine::Birth;
 use crate::greenlet::hot::Hot;
+use crate::greenlet::wake;
 use crate::hub::sched::{self, Alarm, Hub};
 use crate::stack::StackSize;
 use crate::timers::TimerFlags;
@@ -117,7 +118,7 @@ impl Builder {
         if self.name.is_some() {
             c.set_name(self.name.clone());
         }
-        engine::make_runnable(hot, c);
+        wake::make_runnable(hot, c);
         Ok(handle_of(hub, c, self.name))
     }
 
@@ -223,7 +224,7 @@ fn spawn_with_id<T: 'static>(
 ) -> io::Result<usize> {
     let (hot, _, c) = create(StackSize::default(), false, site, f)?;
     c.rename(id);
-    engine::make_runnable(hot, c);
+    wake::make_runnable(hot, c);
     Ok(c.address())
 }
 
@@ -257,7 +258,7 @@ fn spawn_failed(e: &io::Error) -> ! {
 #[inline]
 pub fn try_spawn<T: 'static>(f: impl FnOnce() -> T + 'static) -> io::Result<JoinHandle<T>> {
     let (hot, hub, c) = create(StackSize::default(), false, Location::caller(), f)?;
-    engine::make_runnable(hot, c);
+    wake::make_runnable(hot, c);
     Ok(handle_of(hub, c, None))
 }
 

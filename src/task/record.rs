@@ -20,6 +20,7 @@ use crate::greenlet::body::{self, Finish};
 use crate::greenlet::control::{ControlRef, Ending, State, flag};
 use crate::greenlet::hot::{Hot, hot};
 use crate::greenlet::interrupt::shielded;
+use crate::greenlet::wake;
 use crate::greenlet::{engine, report};
 use crate::hub::fork;
 use crate::hub::sched::{self, Hub, Waiter};
@@ -205,7 +206,7 @@ impl Finish for TaskEnd {
             drop_locals(c);
             ext = take_ext(c);
         }
-        engine::retire(hot, c);
+        wake::retire(hot, c);
         hub.task_ended(hot, c.has(flag::DAEMON));
         let joiner = c.upper.joiner.get().cast::<Joiner<'_>>();
         // SAFETY: the field `joiner` is null or points into the frame of who joins, parked since: `Joining` and
@@ -213,7 +214,7 @@ impl Finish for TaskEnd {
         if let Some(Joiner { waiter, list }) = unsafe { joiner.as_ref() }
             && list.is_none_or(|(list, number)| list.note(number))
         {
-            engine::unpark(hot, waiter.control, waiter.epoch);
+            wake::unpark(hot, waiter.control, waiter.epoch);
         }
         if let Some(ext) = ext {
             hand_out(hot, hub, c, ext);

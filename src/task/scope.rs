@@ -42,6 +42,7 @@ use crate::greenlet::control::{ControlRef, State, attention};
 use crate::greenlet::error::Deadlock;
 use crate::greenlet::hot::{Hot, Phase, hot};
 use crate::greenlet::interrupt::{KillPayload, shielded};
+use crate::greenlet::wake;
 use crate::greenlet::{engine, report};
 use crate::hub::lifecycle::kill_task;
 use crate::hub::sched::{self, Ref, Waiter};
@@ -71,7 +72,7 @@ impl Drop for Done<'_> {
             && let Some(w) = self.0.waiter.get()
         {
             // Only enqueues (invariant 4): the scope cannot go on before this task gives way.
-            engine::unpark(hot(), w.control, w.epoch);
+            wake::unpark(hot(), w.control, w.epoch);
         }
     }
 }
@@ -401,7 +402,7 @@ impl<'s> Scope<'s, '_> {
             c.set_name(settings.name.clone());
         }
         core.adopt(c);
-        engine::make_runnable(hot, c);
+        wake::make_runnable(hot, c);
         Ok(ScopedJoinHandle {
             handle: handle_of(hub, c, settings.name),
             packet,
