@@ -4,7 +4,7 @@
 //! slot of S bytes, aligned to S; n = address / S
 //!
 //! limit()                                          top() = header                        limit() + S
-//!   │ guard │ stack ◄────────────── │ control block │ SlotHeader │ (n/4 mod 16) × 64 B, n mod 4 pages │
+//!   │ guard │ stack ◄────────────── │ control block │ SlotHeader │ n mod 16 lines, (n + n/16) mod 4 pages │
 //!                                                                colour pad, mostly never touched
 //! ```
 //!
@@ -236,6 +236,8 @@ impl fmt::Debug for Slot {
 #[inline]
 fn header_address(base: usize, size: StackSize) -> usize {
     let n = base >> size.shift();
-    let pad = n / PAGES % LINES * size_of::<SlotHeader>() + n % PAGES * PAGE;
+    // Neighbours differ in both, and no two of LINES * PAGES slots in a row agree in both.
+    let (line, page) = (n % LINES, (n + n / LINES) % PAGES);
+    let pad = line * size_of::<SlotHeader>() + page * PAGE;
     base + size.bytes() - size_of::<SlotHeader>() - pad
 }
