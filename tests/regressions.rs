@@ -228,3 +228,74 @@ fn a_scope_waits_for_the_destructor_of_a_value_that_goes_nowhere() {
     assert!(opener.join().unwrap_err().is_killed());
     assert!(dropped.get(), "the scope ended before the destructor");
 }
+
+/// A task had ended, and another thread had asked for its result, when the task's thread ended before its hub's next turn.
+#[test]
+fn a_result_asked_for_in_time_outlives_its_thread() {
+    in_time(|| {
+        let (tx, rx) = mpsc::channel();
+        let (asked_tx, asked_rx) = mpsc::channel::<()>();
+        let owner = std::thread::spawn(move || {
+            let task = spawn(|| String::from("kept"));
+            yield_now();
+            assert!(task.is_finished());
+            tx.send(task).unwrap();
+            // A wait of the thread, not of the hub: no turn comes after this.
+            asked_rx.recv().unwrap();
+        });
+        let task = rx.recv().unwrap();
+        let joiner = std::thread::spawn(move || {
+            // The request is sent before the wait begins, so one that has timed out was sent.
+            match task.join_timeout(Duration::from_millis(1)) {
+                Ok(result) => result,
+                Err(task) => {
+                    let again = spawn(move || task.join());
+                    yield_now();
+                    asked_tx.send(()).unwrap();
+                    again.join().unwrap()
+                }
+            }
+        });
+        assert_eq!(joiner.join().unwrap().unwrap(), "kept");
+        owner.join().unwrap();
+    });
+}
+
+/// A link of a task that had ended was lost when the thread ended before its hub's next turn.
+#[test]
+fn links_of_ended_tasks_run_although_the_thread_ends() {
+    let (tx, rx) = mpsc::channel();
+    std::thread::spawn(move || {
+        let task = spawn(|| ());
+        yield_now();
+        task.on_done(move |outcome| tx.send(outcome).unwrap());
+    })
+    .join()
+    .unwrap();
+    assert_eq!(rx.recv(), Ok(greenloom::task::Outcome::Returned));
+}
+
+/// The result of a task that ended on another thread could not be had by `try_join`, ever.
+#[test]
+fn try_join_gets_what_ended_on_another_thread() {
+    in_time(|| {
+        let (tx, rx) = mpsc::channel();
+        let (done_tx, done_rx) = mpsc::channel::<()>();
+        let owner = std::thread::spawn(move || {
+            tx.send(spawn(|| 7)).unwrap();
+            while done_rx.try_recv() == Err(mpsc::TryRecvError::Empty) {
+                sleep(Duration::from_micros(100));
+            }
+        });
+        let mut task = rx.recv().unwrap();
+        let seven = loop {
+            match task.try_join() {
+                Ok(result) => break result.unwrap(),
+                Err(again) => task = again,
+            }
+        };
+        assert_eq!(seven, 7);
+        done_tx.send(()).unwrap();
+        owner.join().unwrap();
+    });
+}

@@ -232,6 +232,15 @@ pub(super) fn at_end(hot: &'static Hot) {
     if hot.phase.get() == Phase::Forked {
         return;
     }
+    let on_own_stack = hot.current.get() == Some(hot.root());
+    if on_own_stack {
+        hub.last_turn(hot);
+    } else {
+        // `exit` was called by a task, perhaps in the middle of something. Messages may hold user data: its destructors
+        // run here, and what they panic with goes nowhere.
+        hub.owner()
+            .close(|message| drop(engine::caught(|| drop(message))));
+    }
     let mut parked = Vec::new();
     engine::for_each(hot, |c| {
         if c.state.get() != State::Dead {
@@ -244,10 +253,7 @@ pub(super) fn at_end(hot: &'static Hot) {
             drop_ext(c);
         }
     }
-    // Messages may hold user data: its destructors run here, and what they panic with goes nowhere.
-    hub.owner()
-        .close(|message| drop(engine::caught(|| drop(message))));
-    if hot.current.get() == Some(hot.root()) {
+    if on_own_stack {
         hot.hub_data.set(std::ptr::null());
         // SAFETY: `start` leaked this box; no greenlet runs again, and none of the frames below is in the hub: the
         // thread's destructors run on its own stack, outside of any wait.

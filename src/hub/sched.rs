@@ -304,14 +304,23 @@ impl Hub {
     }
 
     fn read_mail(&self, hot: &'static Hot) {
-        self.owner.inbox().drain(|message| match message {
-            Message::Wake { control, epoch } => {
-                // SAFETY: the message was sent to this hub's generation, by who got the address from this thread.
-                let c = unsafe { ControlRef::from_address(control) };
-                wake::unpark(hot, c, epoch);
-            }
-            Message::Call(f) => in_callback(hot, f),
+        self.owner
+            .inbox()
+            .drain(|message| take_message(hot, message));
+    }
+
+    /// The thread ends: lets nobody in any more, and hands out what is finished. Links of tasks that have ended run, and
+    /// results that other threads have asked for are given to them; nothing new is spawned.
+    pub(super) fn last_turn(&self, hot: &'static Hot) {
+        self.limits.set(Limits {
+            tasks: 0,
+            ..self.limits.get()
         });
+        self.owner.close(|message| take_message(hot, message));
+        // As for std's thread-locals: what each round leaves behind is served a few times, not for ever.
+        for _ in 0..5 {
+            self.run_callbacks(hot);
+        }
     }
 
     fn run_callbacks(&self, hot: &'static Hot) {
@@ -392,6 +401,17 @@ impl Hub {
             return None;
         }
         deadlock::only_thread().then(|| deadlock::nothing_left(hot))
+    }
+}
+
+fn take_message(hot: &'static Hot, message: Message) {
+    match message {
+        Message::Wake { control, epoch } => {
+            // SAFETY: the message was sent to this hub's generation, by who got the address from this thread.
+            let c = unsafe { ControlRef::from_address(control) };
+            wake::unpark(hot, c, epoch);
+        }
+        Message::Call(f) => in_callback(hot, f),
     }
 }
 
