@@ -4,15 +4,14 @@
 //! slot of S bytes, aligned to S; n = address / S
 //!
 //! limit()                                          top() = header                        limit() + S
-//!   │ guard │ stack ◄────────────── │ control block │ SlotHeader │ n mod 16 lines, (n + n/16) mod 4 pages │
+//!   │ guard │ stack ◄────────────── │ control block │ SlotHeader │ n mod 16 lines │
 //!                                                                colour pad, mostly never touched
 //! ```
 //!
-//! The colour pad makes the hot lines of neighbouring stacks lie in different sets of the caches, and their pages in
-//! different sets of the translation buffers, which are chosen by the lowest bits of an address and of a page's number:
-//! with slots that are all aligned alike, those bits would be the same for all. The pad is a function of the slot's
-//! address, so that the header is found from any address inside the slot: by a signal handler that has nothing but the
-//! faulting address.
+//! The colour pad makes the hot lines of neighbouring stacks lie in different sets of the caches, which are chosen by the
+//! lowest bits of an address: with slots that are all aligned alike, those bits would be the same for all. The pad is a
+//! function of the slot's address, so that the header is found from any address inside the slot: by a signal handler that
+//! has nothing but the faulting address.
 //!
 //! The header's fields are relaxed atomics, which are plain loads and stores to the processor. They are read by
 //! signal handlers that interrupted this very thread, and no thread-local is needed to reach them. A page that was
@@ -35,11 +34,9 @@ const MAGIC: u32 = 0x6c6f_6f6d;
 /// The low bits of a handle, which hold the class. The header's alignment leaves six of them.
 const CLASS_MASK: usize = 0b11;
 
-/// Colours: 16 offsets of one cache line each, within each of 4 pages. More pages would spread further, but a stack is
-/// shorter by what lies above it.
+/// Colours: 16 offsets of one cache line each. Not pages, which would spread the stacks over the translation buffers too:
+/// a stack would be shorter by what lies above it, and how deep a task may go would depend on which slot it got.
 const LINES: usize = 16;
-const PAGES: usize = 4;
-const PAGE: usize = 4096;
 
 /// What is known of the greenlet that lives on a slot, at the top of that slot.
 #[repr(C, align(64))]
@@ -236,8 +233,6 @@ impl fmt::Debug for Slot {
 #[inline]
 fn header_address(base: usize, size: StackSize) -> usize {
     let n = base >> size.shift();
-    // Neighbours differ in both, and no two of LINES * PAGES slots in a row agree in both.
-    let (line, page) = (n % LINES, (n + n / LINES) % PAGES);
-    let pad = line * size_of::<SlotHeader>() + page * PAGE;
+    let pad = n % LINES * size_of::<SlotHeader>();
     base + size.bytes() - size_of::<SlotHeader>() - pad
 }

@@ -10,9 +10,8 @@ use std::io;
 /// How large the stack of a greenlet or task is.
 ///
 /// The number is the address space taken. Of it, a guard at the low end (4 KiB for [`K64`](Self::K64), 16 KiB for
-/// the larger classes) and a part of the topmost four pages, where the control block lies at places that differ from
-/// stack to stack for the caches' sake, are not usable as stack. Physical memory is only taken for pages that are
-/// touched, and the smallest stack that is parked takes one page.
+/// the larger classes) and a part of the topmost page, where the control block lies, are not usable as stack.
+/// Physical memory is only taken for pages that are touched, and the smallest stack that is parked takes one page.
 ///
 /// # Choosing
 ///
