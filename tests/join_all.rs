@@ -262,6 +262,9 @@ fn elsewhere_in_the_order_of_completion_too() {
         })
         .collect();
     let tasks: Vec<_> = handles.iter().map(JoinHandle::task).collect();
+    let joiner = spawn(move || values(join_all(handles, None)));
+    // It has asked for all three, and messages are read in order: who ends them comes after.
+    yield_now();
     elsewhere.spawn(move || {
         for n in [2, 0, 1] {
             tasks[n].unpark();
@@ -269,7 +272,7 @@ fn elsewhere_in_the_order_of_completion_too() {
             yield_now();
         }
     });
-    assert_eq!(values(join_all(handles, None)), [2, 0, 1]);
+    assert_eq!(joiner.join().unwrap(), [2, 0, 1]);
 }
 
 #[test]
