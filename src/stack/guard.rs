@@ -1,10 +1,10 @@
 //! The ladder of ways to put a guard at the low end of slots. A slot without one is never handed out.
 //!
 //! ```text
-//! rung              cost per slot   mappings   needs
-//! ProcessMadvise    434 ns          0          Linux 6.13, not valgrind, pages not locked
-//! Madvise           778 ns          0          Linux 6.13, pages not locked
-//! Mprotect          2.5 us          2          room below vm.max_map_count, for all threads together
+//! rung              system calls    mappings   needs
+//! ProcessMadvise    3 per batch     0          Linux 6.13, not valgrind, pages not locked
+//! Madvise           1 per slot      0          Linux 6.13, pages not locked
+//! Mprotect          1 per slot      2          room below vm.max_map_count, for all threads together
 //! ```
 //!
 //! The rung to start from is found once per process, by trying on a page of its own. A batch that is refused (locked
