@@ -32,6 +32,8 @@ mod claim;
 mod lock;
 #[allow(dead_code)]
 mod select;
+#[cfg(test)]
+mod tests;
 #[allow(dead_code)]
 mod wait_queue;
 mod word;
@@ -41,7 +43,7 @@ use std::io;
 use std::time::Duration;
 
 #[allow(unused_imports)]
-pub(crate) use self::block::{Blocked, Place, block};
+pub(crate) use self::block::{Blocked, Place, Turn, block};
 #[allow(unused_imports)]
 pub(crate) use self::claim::{Claim, Unparker};
 #[allow(unused_imports)]
