@@ -127,7 +127,7 @@ pub(crate) struct Hub {
     pub(crate) tasks: Cell<usize>,
     pub(crate) tasks_held: Cell<usize>,
     /// Tasks that have ended so far.
-    pub(super) ended: Cell<u64>,
+    pub(crate) ended: Cell<u64>,
     /// A `shutdown` waits for each task's end, not only for the last.
     pub(super) ending: Cell<bool>,
     /// Things outside that will end some wait: children, work handed to other threads.
@@ -247,6 +247,11 @@ impl Hub {
     /// Cancels a timer, unless it has gone off.
     pub(crate) fn cancel_timer(&self, id: TimerId) {
         self.timers.borrow_mut().cancel(id);
+    }
+
+    /// How many timers are set.
+    pub(crate) fn timers_set(&self) -> usize {
+        self.timers.borrow().len()
     }
 
     /// Runs `f` in the hub, in this turn or the next.
