@@ -121,6 +121,21 @@ impl RunQueue {
         }
     }
 
+    /// Lets the entry that is `n` behind the oldest change places with it: it is taken next. For a scheduler that does
+    /// not go by age.
+    pub(crate) fn bring_forward(&self, n: u32) {
+        assert!(n < self.len(), "only {} are queued", self.len());
+        let (head, mask) = (self.head.get(), self.mask.get());
+        // SAFETY: masked indices into the ring that the field owns; both lie between head and tail.
+        unsafe {
+            let slots = self.slots.get();
+            ptr::swap(
+                slots.add((head & mask) as usize),
+                slots.add((head.wrapping_add(n) & mask) as usize),
+            );
+        }
+    }
+
     /// Entries waiting.
     #[inline]
     pub(crate) fn len(&self) -> u32 {

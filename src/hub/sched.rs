@@ -9,7 +9,8 @@
 //! ```
 //!
 //! The turn runs on the thread's own stack: it is the engine's `next`, called by the trampoline whenever the batch is
-//! used up. It never runs a greenlet itself; it says which one is next ([`pick`]).
+//! used up. It never runs a greenlet itself; it says which one is next ([`pick`]). In a simulation the batch is one, so
+//! that each greenlet comes from there.
 //!
 //! Callbacks (links, the drop of results nobody fetched, messages) run here with `current` the hub; they cannot wait.
 //!
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use super::error::LimitReached;
 use super::remote::{HubRef, Notify, Owner, Pool, Shared};
+use super::simulation::{Idle, Simulation};
 use super::{deadlock, fork};
 use crate::clock::{Clock, Instant};
 use crate::greenlet::control::{Control, ControlRef, State, attention};
@@ -95,13 +97,15 @@ pub(crate) struct Waiter {
 
 type Callback = Box<dyn FnOnce()>;
 
-/// Bounds that a hub keeps; see `Builder`.
+/// What a hub was built with; see `Builder`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) tasks: usize,
     pub(crate) stack_bytes: usize,
     pub(crate) batch: u32,
     pub(crate) io_budget: u32,
+    /// Of a simulation.
+    pub(crate) seed: Option<u64>,
 }
 
 impl Default for Limits {
@@ -111,6 +115,7 @@ impl Default for Limits {
             stack_bytes: usize::MAX,
             batch: BATCH,
             io_budget: 64,
+            seed: None,
         }
     }
 }
@@ -139,6 +144,7 @@ pub(crate) struct Hub {
     /// Turns so far.
     pub(crate) turns: Cell<u64>,
     patience: Cell<Duration>,
+    pub(super) simulation: Option<Simulation>,
 }
 
 /// The hub of this thread, if it has one.
@@ -203,11 +209,15 @@ pub(super) fn start(hot: &'static Hot, limits: Limits) -> io::Result<&'static Hu
     };
     fork::watch()?;
     engine::enter();
+    let simulation = limits.seed.map(Simulation::new);
+    let limits = simulation.as_ref().map_or(limits, |s| s.bound(limits));
     let hub = Box::leak(Box::new(Hub {
         owner: Shared::open(&POOL, door),
         reactor: RefCell::new(reactor),
         timers: RefCell::new(Timers::new()),
-        clock: Clock::new(),
+        clock: simulation
+            .as_ref()
+            .map_or_else(Clock::new, |_| Clock::simulated()),
         callbacks: RefCell::new(VecDeque::new()),
         limits: Cell::new(limits),
         tasks: Cell::new(0),
@@ -219,6 +229,7 @@ pub(super) fn start(hot: &'static Hot, limits: Limits) -> io::Result<&'static Hu
         io_budget: Cell::new(limits.io_budget),
         turns: Cell::new(0),
         patience: Cell::new(PATIENCE),
+        simulation,
     }));
     hot.hub_data.set(core::ptr::from_ref::<Hub>(hub).cast());
     hot.next.set(turn);
@@ -380,7 +391,7 @@ impl Hub {
         }
     }
 
-    fn poll(&self, hot: &'static Hot, wait: Wait) {
+    pub(super) fn poll(&self, hot: &'static Hot, wait: Wait) {
         let now = if matches!(wait, Wait::Now) {
             self.clock.last()
         } else {
@@ -409,6 +420,13 @@ impl Hub {
             return Some(cycle);
         }
         let mut wait = Wait::Until { coarse, fine };
+        if let Some(simulation) = &self.simulation {
+            match simulation.idle(hot, self, coarse.into_iter().chain(fine).min()) {
+                Idle::Over => return None,
+                Idle::Deadlock => return Some(deadlock::nothing_left(hot)),
+                Idle::Real => wait = Wait::FOREVER,
+            }
+        }
         if hopeless {
             let patience = self.patience.get();
             self.patience.set((patience * 2).min(PATIENCE_MAX));
@@ -490,9 +508,12 @@ fn turn(hot: &'static Hot) -> ControlRef {
     }
 }
 
-/// Which runnable greenlet is next: the one place that decides it (a seeded order will too).
+/// Which runnable greenlet is next: the one place that decides it. The oldest, or in a simulation any.
 fn pick(hot: &'static Hot, hub: &Hub) -> Option<ControlRef> {
     hot.queue.set_budget(hub.limits.get().batch);
+    if let Some(simulation) = &hub.simulation {
+        simulation.choose(&hot.queue);
+    }
     let c = hot.queue.pop_in_budget()?;
     if !hub.callbacks.borrow().is_empty() {
         hot.queue.set_budget(0);

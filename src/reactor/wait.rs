@@ -46,10 +46,6 @@ pub(super) struct Plan {
 
 impl Wait {
     /// Until an event.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the tests, and hubs without timers")
-    )]
     pub(crate) const FOREVER: Self = Self::Until {
         coarse: None,
         fine: None,
