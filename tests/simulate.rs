@@ -552,6 +552,24 @@ fn a_hub_whose_handle_was_asked_for_waits_for_other_threads() {
     });
 }
 
+#[test]
+fn a_task_of_another_hub_can_be_joined() {
+    let (tx, rx) = mpsc::channel();
+    let server = std::thread::spawn(move || {
+        tx.send((hub::current_handle(), task::current())).unwrap();
+        task::park();
+    });
+    let (there, stay) = rx.recv().unwrap();
+    hub::simulate_seeds(0..10, |_| {
+        let one = || task::spawn_on(&there, || 7).unwrap();
+        assert_eq!(one().join().unwrap(), 7);
+        let all = join_all([one(), one()], None);
+        assert!(all.iter().all(|end| matches!(end, Ok(7))));
+    });
+    stay.unpark();
+    server.join().unwrap();
+}
+
 // ---- descriptors ----
 
 #[test]

@@ -72,8 +72,9 @@ impl Builder {
     /// does not cover, is with [`simulate`](super::simulate), which does this on a thread of its own and is what tests
     /// want. Batch and io budget are one then.
     ///
-    /// Time is simulated on this thread until it ends. The handle that [`start`](Self::start) returns does not count as
-    /// one that was asked for: if other threads are to have it, take it from [`current_handle`].
+    /// Time is simulated on this thread until it ends; in a forked child that calls [`reinit`](super::reinit) it goes on,
+    /// with the order beginning anew. The handle that [`start`](Self::start) returns is not one that was asked for, as far
+    /// as deadlocks go: if other threads are to have it, take it from [`current_handle`].
     ///
     /// ```
     /// use std::time::Duration;
@@ -137,9 +138,8 @@ impl HubHandle {
     pub(crate) fn of(hub: Ref) -> Self {
         if let Some(own) = sched::get(hot())
             && own.handle() == hub
-            && let Some(simulation) = &own.simulation
         {
-            simulation.expect_mail();
+            own.expect_mail();
         }
         Self { hub }
     }

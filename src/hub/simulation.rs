@@ -55,7 +55,7 @@ pub(super) enum Idle {
 #[derive(Debug)]
 pub(crate) struct Simulation {
     random: Random,
-    /// Somebody asked for a handle by which other threads may send.
+    /// Other threads were given a way to send.
     expects_mail: Cell<bool>,
 }
 
@@ -84,11 +84,6 @@ impl Simulation {
         }
     }
 
-    /// Other threads were given a way to send: the hub may not despair while they could.
-    pub(super) fn expect_mail(&self) {
-        self.expects_mail.set(true);
-    }
-
     /// Nothing is runnable; `next` is the first deadline. Moves time there, if that is what happens next.
     pub(super) fn idle(&self, hot: &'static Hot, hub: &Hub, next: Option<Instant>) -> Idle {
         let waiting = hub.reactor.borrow().waiting() > 0;
@@ -112,6 +107,15 @@ impl Simulation {
             }
             None if waiting || self.expects_mail.get() => Idle::Real,
             None => Idle::Deadlock,
+        }
+    }
+}
+
+impl Hub {
+    /// Other threads have a way to send to this hub from now on: a simulated one may not despair while they could.
+    pub(crate) fn expect_mail(&self) {
+        if let Some(simulation) = &self.simulation {
+            simulation.expects_mail.set(true);
         }
     }
 }
@@ -199,9 +203,10 @@ impl Random {
 ///
 /// If main waits and nothing is runnable, no timer is pending, no descriptor is waited for, that is a
 /// [`Deadlock`](super::Deadlock), told at once: main's wait returns it or panics with it. Other threads of the process are
-/// no reason to go on waiting, unless a handle of this hub was asked for, by [`current_handle`](super::current_handle),
-/// [`Task::hub`] or [`JoinHandle::hub`]: from then on mail may come, and a deadlock is told only where a real hub would
-/// tell it. (A simulation whose main waits for a real thread must ask for one.)
+/// no reason to go on waiting, unless the program has given them a way to send: it asked for a handle of this hub, by
+/// [`current_handle`](super::current_handle), [`Task::hub`] or [`JoinHandle::hub`], or it joined a task of another hub. From
+/// then on a deadlock is told only where a real hub would tell it. So a simulation that waits for a thread which is to wake
+/// it by a [`Task`] or a [`JoinHandle`] must ask for a handle first.
 ///
 /// # Blocking
 /// Does not switch: blocks the calling thread until it is over. The thread it runs on has the name of the calling one.
@@ -216,6 +221,8 @@ impl Random {
 /// (Not under `panic = "abort"`, where nothing is left to write it.) A task's panic that nobody joins is reported like any
 /// other and fails nothing. Also panics if the system has no thread or no descriptor left.
 ///
+/// [`JoinHandle`]: crate::task::JoinHandle
+/// [`Task`]: struct@crate::task::Task
 /// [`Task::hub`]: crate::task::Task::hub
 /// [`JoinHandle::hub`]: crate::task::JoinHandle::hub
 /// [`sleep`]: crate::time::sleep
