@@ -50,7 +50,7 @@ fn trace() -> Vec<(u32, u32, u128)> {
                     yield_now();
                     note(10 + step);
                     sleep(NANO * (n % 2 + 1));
-                    let child = spawn(move || yield_now());
+                    let child = spawn(yield_now);
                     let late = timeout(NANO, || child.join()).is_err();
                     note(20 + step + u32::from(late));
                 }
