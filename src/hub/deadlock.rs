@@ -70,12 +70,10 @@ fn find(hot: &'static Hot, id: u64) -> Option<ControlRef> {
     found
 }
 
-/// The report that nothing is left which could wake anybody.
-pub(super) fn nothing_left(hot: &'static Hot) -> Deadlock {
-    let mut text = String::from(
-        "deadlock: main waits, no timer or descriptor is pending and no other thread could wake anybody",
-    );
-    text.push_str("\n  ");
+/// The report that nothing is left which could wake anybody; `others` is why other threads could not.
+pub(super) fn nothing_left(hot: &'static Hot, others: &str) -> Deadlock {
+    let mut text =
+        format!("deadlock: main waits, no timer or descriptor is pending and {others}\n  ");
     describe(hot, hot.root(), &mut text);
     let mut parked = Vec::new();
     let mut more = 0;

@@ -423,7 +423,7 @@ impl Hub {
         if let Some(simulation) = &self.simulation {
             match simulation.idle(hot, self, coarse.into_iter().chain(fine).min()) {
                 Idle::Over => return None,
-                Idle::Deadlock => return Some(deadlock::nothing_left(hot)),
+                Idle::Deadlock(others) => return Some(deadlock::nothing_left(hot, others)),
                 Idle::Real => wait = Wait::FOREVER,
             }
         }
@@ -443,7 +443,8 @@ impl Hub {
             self.patience.set(PATIENCE);
             return None;
         }
-        deadlock::only_thread().then(|| deadlock::nothing_left(hot))
+        deadlock::only_thread()
+            .then(|| deadlock::nothing_left(hot, "no other thread could wake anybody"))
     }
 }
 

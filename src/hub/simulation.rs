@@ -47,8 +47,8 @@ pub(super) enum Idle {
     Over,
     /// It waits for what is not simulated.
     Real,
-    /// Nothing will ever happen.
-    Deadlock,
+    /// Nothing will ever happen, and why other threads do not count.
+    Deadlock(&'static str),
 }
 
 /// What a hub has that is simulated: see the file's head.
@@ -106,7 +106,7 @@ impl Simulation {
                 Idle::Over
             }
             None if waiting || self.expects_mail.get() => Idle::Real,
-            None => Idle::Deadlock,
+            None => Idle::Deadlock("no other thread was given a handle of this simulated hub"),
         }
     }
 }
@@ -196,8 +196,8 @@ impl Random {
 /// - **Descriptors** are the system's. They are looked at before the clock jumps, without waiting; only when no timer is
 ///   pending either does the hub wait for them. So a read with a timeout gives no time to a peer that is elsewhere.
 /// - **Other threads** have real time and an order of their own. While a timer is pending nobody waits for them.
-/// - **A loop that yields until some time has passed** never ends, since time passes only when nothing can run: sleep in
-///   it.
+/// - **A loop that yields until some time has passed**, or that does io which is always ready until a timeout ends it, never
+///   ends, since time passes only when nothing can run: sleep in it.
 ///
 /// # Deadlock
 ///
@@ -240,7 +240,7 @@ pub fn simulate<R: Send>(seed: u64, f: impl FnOnce() -> R + Send) -> R {
     }
 }
 
-/// [`Simulates`](simulate) `f` with each of the seeds in turn, as an argument to `f` too; stops at the first that fails.
+/// [Simulates](simulate) `f` with each of the seeds in turn, as an argument to `f` too; stops at the first that fails.
 ///
 /// If the environment variable `GREENLOOM_SEED` is set, to a number in decimal or after `0x` in hexadecimal, `f` runs with
 /// that seed only, be it among `seeds` or not.
