@@ -144,6 +144,9 @@ pub(crate) struct Hub {
     /// Turns so far.
     pub(crate) turns: Cell<u64>,
     patience: Cell<Duration>,
+    /// Nobody ran since the last look for a cycle; when the next one may be.
+    looked: Cell<bool>,
+    next_look: Cell<Instant>,
     pub(super) simulation: Option<Simulation>,
 }
 
@@ -229,6 +232,8 @@ pub(super) fn start(hot: &'static Hot, limits: Limits) -> io::Result<&'static Hu
         io_budget: Cell::new(limits.io_budget),
         turns: Cell::new(0),
         patience: Cell::new(PATIENCE),
+        looked: Cell::new(false),
+        next_look: Cell::new(Instant::from_nanos(0)),
         simulation,
     }));
     hot.hub_data.set(core::ptr::from_ref::<Hub>(hub).cast());
@@ -406,6 +411,25 @@ impl Hub {
         }
     }
 
+    /// Looks whether main waits on a cycle, unless nobody ran since the last look. A look can cost time, with very many
+    /// tasks, so the next one comes only when a hundred times that has passed: `Ok` says when.
+    fn look_for_cycle(&self, hot: &'static Hot) -> Result<Option<Instant>, Deadlock> {
+        if self.looked.get() || !deadlock::main_depends(hot) {
+            return Ok(None);
+        }
+        let now = self.clock.now();
+        if now < self.next_look.get() {
+            return Ok(Some(self.next_look.get()));
+        }
+        self.looked.set(true);
+        if let Some(cycle) = deadlock::cycle_of_main(hot) {
+            return Err(cycle);
+        }
+        let took = Instant::now().saturating_duration_since(now);
+        self.next_look.set(now.saturating_add(took * 100));
+        Ok(None)
+    }
+
     /// Sleeps until something can have happened. Returns the deadlock if nothing ever can.
     fn wait(&self, hot: &'static Hot) -> Option<Deadlock> {
         let (coarse, fine) = {
@@ -416,10 +440,14 @@ impl Hub {
             && fine.is_none()
             && self.reactor.borrow().waiting() == 0
             && self.outside.get() == 0;
-        if let Some(cycle) = deadlock::cycle_of_main(hot) {
-            return Some(cycle);
-        }
-        let mut wait = Wait::Until { coarse, fine };
+        let look_again = match self.look_for_cycle(hot) {
+            Ok(look_again) => look_again,
+            Err(cycle) => return Some(cycle),
+        };
+        let mut wait = Wait::Until {
+            coarse: coarse.into_iter().chain(look_again).min(),
+            fine,
+        };
         if let Some(simulation) = &self.simulation {
             match simulation.idle(hot, self, coarse.into_iter().chain(fine).min()) {
                 Idle::Over => return None,
@@ -516,6 +544,7 @@ fn pick(hot: &'static Hot, hub: &Hub) -> Option<ControlRef> {
         simulation.choose(&hot.queue);
     }
     let c = hot.queue.pop_in_budget()?;
+    hub.looked.set(false);
     if !hub.callbacks.borrow().is_empty() {
         hot.queue.set_budget(0);
     }
