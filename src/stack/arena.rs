@@ -11,8 +11,8 @@
 //!
 //! - `warm` holds freed slots, whose pages are present: last in, first out, so that the next spawn finds its stack
 //!   in the cache. `cold` holds slots that take no memory: new ones, and those that `trim` gave back.
-//! - A slot in a list is a number: its address divided by 64 KiB, which is 32 bits for every address of user space.
-//!   Links inside the slots would fault in a page each.
+//! - A slot in a list is a number of 32 bits: which slab, and which slot of it. So an address is one multiplication away,
+//!   and the slot's header keeps the number for `free`. Links inside the slots would fault in a page each.
 //! - Room for all slots is made in both lists when a slab is mapped. So `free` cannot allocate, hence cannot fail.
 //! - What is live is what is in neither list; nothing is counted on the hot path.
 //!
@@ -36,8 +36,8 @@ const BATCH: (usize, usize) = (64, 1024);
 /// Free slots of each class that keep their pages through a `trim`: what a busy thread spawns and ends in a burst.
 const KEEP_WARM: [usize; 3] = [1024, 256, 64];
 
-/// A number in a free list: a slot's lowest address in units of the smallest slot.
-const NUMBER_SHIFT: u32 = StackSize::K64.shift();
+/// Slabs that a number can name: as many as a process has mappings by default.
+const SLABS: usize = 1 << (u32::BITS - slab::INDEX_BITS);
 
 /// What an arena holds, in slots and bytes of address space (not of physical memory).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub(crate) struct MemoryStats {
     pub(crate) reserved: usize,
     /// Slots handed out.
     pub(crate) live: usize,
-    /// Address space of the slots handed out, in bytes.
+    /// The sizes of the slots handed out, in bytes: what a limit on stack memory counts.
     pub(crate) live_bytes: usize,
     /// Slots ready to be handed out.
     pub(crate) free: usize,
@@ -63,6 +63,7 @@ struct Class {
     /// Only the last one has slots that are not carved yet.
     slabs: Vec<Slab>,
     carved: usize,
+    /// Slots of all slabs, carved or not.
     mapped: usize,
     batch: usize,
 }
@@ -101,6 +102,7 @@ impl Class {
     /// Guards a batch of slots and adds them to `cold`, mapping a slab if there is none with room.
     fn grow(&mut self, size: StackSize, rung: Rung, budget: &Budget) -> io::Result<()> {
         loop {
+            let last = self.slabs.len().wrapping_sub(1);
             if let Some(slab) = self.slabs.last_mut()
                 && let Some((first, count)) = slab.carve(self.batch, rung, budget)?
             {
@@ -108,7 +110,7 @@ impl Class {
                 self.batch = (self.batch * 2).min(BATCH.1);
                 // Downwards, so that the lowest address is taken first.
                 self.cold
-                    .extend((0..count).rev().map(|i| number(first + i * size.bytes())));
+                    .extend((first..first + count).rev().map(|n| number(last, n)));
                 return Ok(());
             }
             self.map(size, budget)?;
@@ -117,15 +119,12 @@ impl Class {
 
     /// Maps the next slab, twice the last, and makes room for its slots in both lists.
     fn map(&mut self, size: StackSize, budget: &Budget) -> io::Result<()> {
-        self.slabs
-            .try_reserve(1)
-            .map_err(|_| io::ErrorKind::OutOfMemory)?;
-        let wanted = self
-            .slabs
-            .last()
-            .map_or(slab::SMALLEST, |last| last.len() * 2);
+        if self.slabs.len() == SLABS || self.slabs.try_reserve(1).is_err() {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        let wanted = self.slabs.last().map_or(0, |last| last.slots() * 2);
         let slab = Slab::map(size, wanted)?;
-        let mapped = self.mapped + slab.len() / size.bytes();
+        let mapped = self.mapped + slab.slots();
         let lists = [&mut self.warm, &mut self.cold];
         if lists
             .into_iter()
@@ -141,25 +140,24 @@ impl Class {
     }
 
     /// Gives the pages of all but the `keep` latest freed slots back.
-    fn trim(&mut self, size: StackSize, keep: usize) -> usize {
+    fn trim(&mut self, keep: usize) -> usize {
         let excess = self.warm.len().saturating_sub(keep);
         let old = &mut self.warm[..excess];
         old.sort_unstable();
         let mut done = 0;
-        let step = number(size.bytes());
         while done < excess {
             // A run of neighbours is one system call; guards inside it stay.
-            let start = old[done];
+            let (slab, first) = place(old[done]);
             let run = old[done..]
                 .iter()
-                .zip(0..)
-                .take_while(|&(&n, i)| n == start + i * step)
+                .zip(first..)
+                .take_while(|&(&number, n)| place(number) == (slab, n))
                 .count();
+            let slab = &self.slabs[slab];
+            let (start, end) = (slab.limit(first), slab.limit(first + run));
             // SAFETY: slots in a free list are not in use (invariant 10), and nobody relies on what they hold: their
             // ids are 0 already, and a zeroed header reads the same.
-            if unsafe { sys::advise(address(start), run * size.bytes(), libc::MADV_DONTNEED) }
-                .is_err()
-            {
+            if unsafe { sys::advise(start, end - start, libc::MADV_DONTNEED) }.is_err() {
                 // Locked pages cannot be given back. They are as good as before.
                 break;
             }
@@ -172,10 +170,8 @@ impl Class {
 
     /// Unmaps every slab without a live slot, leaves the others mapped and registered for ever.
     fn release(&mut self, budget: &Budget) {
-        self.slabs.sort_unstable_by_key(|slab| slab.base());
-        for &n in self.warm.iter().chain(&self.cold) {
-            let at = self.slabs.partition_point(|slab| slab.base() <= address(n));
-            self.slabs[at - 1].idle += 1;
+        for &number in self.warm.iter().chain(&self.cold) {
+            self.slabs[place(number).0].idle += 1;
         }
         for slab in self.slabs.drain(..) {
             if slab.idle == slab.carved() {
@@ -211,12 +207,20 @@ impl Arena {
     /// message names `vm.max_map_count`.
     #[inline]
     pub(crate) fn alloc(&mut self, size: StackSize) -> io::Result<Slot> {
-        let n = match self.classes[size as usize].warm.pop() {
-            Some(n) => n,
+        let number = match self.classes[size as usize].warm.pop() {
+            Some(number) => number,
             None => self.alloc_cold(size)?,
         };
-        // SAFETY: numbers in the free lists are those of carved slots of their class, and this one just left its list.
-        let slot = unsafe { Slot::from_base(address(n), size) };
+        let (slab, n) = place(number);
+        // SAFETY: numbers in the free lists are those of carved slots of their class's slabs, and slabs are never taken
+        // out. This number just left its list.
+        let slot = unsafe {
+            self.classes[size as usize]
+                .slabs
+                .get_unchecked(slab)
+                .slot(n)
+        };
+        slot.set_number(number);
         #[cfg(feature = "sanitizer")]
         // SAFETY: the slot is ours alone until it is returned. The frames of its last user, which may have ended
         // without returning, left their red zones behind.
@@ -253,7 +257,7 @@ impl Arena {
     #[inline]
     pub(crate) unsafe fn free(&mut self, slot: Slot) {
         slot.close();
-        let n = number(slot.limit());
+        let n = slot.number();
         let warm = &mut self.classes[slot.class()].warm;
         debug_assert!(
             !warm.contains(&n) || warm.len() > 4096,
@@ -279,7 +283,7 @@ impl Arena {
 
     /// As [`trim`](Self::trim), for one class and with `keep` slots left warm.
     pub(crate) fn trim_to(&mut self, size: StackSize, keep: usize) -> usize {
-        self.classes[size as usize].trim(size, keep)
+        self.classes[size as usize].trim(keep)
     }
 
     /// How many slots are handed out.
@@ -295,10 +299,10 @@ impl Arena {
     ///
     /// Reads the header of every carved slot: for teardown and dumps.
     pub(crate) fn for_each_live(&self, mut f: impl FnMut(Slot)) {
-        for (class, size) in self.classes.iter().zip(StackSize::ALL) {
-            for base in class.slabs.iter().flat_map(Slab::slots) {
+        for slab in self.classes.iter().flat_map(|class| &class.slabs) {
+            for n in 0..slab.carved() {
                 // SAFETY: the slab is mapped and the slot carved. If it is free, the handle is dropped right below.
-                let slot = unsafe { Slot::from_base(base, size) };
+                let slot = unsafe { slab.slot(n) };
                 if slot.is_greenlet() {
                     f(slot);
                 }
@@ -312,7 +316,7 @@ impl Arena {
             MemoryStats::default(),
             |sum, (class, size)| MemoryStats {
                 slabs: sum.slabs + class.slabs.len(),
-                reserved: sum.reserved + class.mapped * size.bytes(),
+                reserved: sum.reserved + class.slabs.iter().map(Slab::len).sum::<usize>(),
                 live: sum.live + class.live(),
                 live_bytes: sum.live_bytes + class.live() * size.bytes(),
                 free: sum.free + class.free(),
@@ -365,17 +369,20 @@ impl std::fmt::Debug for Arena {
     }
 }
 
-/// The number of the slot at an address.
-#[inline]
-fn number(address: usize) -> u32 {
-    // Slabs beyond 48 bits are refused (`registry::ADDRESS_END`), so this cuts nothing off.
-    (address >> NUMBER_SHIFT) as u32
+/// The number of slot `n` of a class's slab.
+fn number(slab: usize, n: usize) -> u32 {
+    // `map` bounds the one, and the largest slab the other.
+    ((slab << slab::INDEX_BITS) | n) as u32
 }
 
-/// The lowest address of the slot with a number.
+/// The slab and the slot in it that a number names.
 #[inline]
-fn address(number: u32) -> usize {
-    (number as usize) << NUMBER_SHIFT
+fn place(number: u32) -> (usize, usize) {
+    let number = number as usize;
+    (
+        number >> slab::INDEX_BITS,
+        number & ((1 << slab::INDEX_BITS) - 1),
+    )
 }
 
 /// Tells AddressSanitizer that a whole slot may be accessed.
@@ -392,7 +399,7 @@ unsafe fn unpoison(slot: Slot) {
     unsafe {
         __asan_unpoison_memory_region(
             std::ptr::with_exposed_provenance(slot.limit()),
-            slot.size().bytes(),
+            slot.size().stride(),
         )
     }
 }

@@ -1,17 +1,22 @@
 //! `Slot`, the handle of one stack slot, and `SlotHeader`, the 64 bytes near its top.
 //!
 //! ```text
-//! slot of S bytes, aligned to S; n = address / S
+//! slot n of a slab; a stride is the size of the class and one page
 //!
-//! limit()                                          top() = header                        limit() + S
-//!   │ guard │ stack ◄────────────── │ control block │ SlotHeader │ n mod 16 lines │
-//!                                                                colour pad, mostly never touched
+//! base + n strides                                 top() = header                 base + (n + 1) strides
+//!   │ guard │ stack ◄────────────── │ control block │ SlotHeader │ 0..15 lines │
+//!   limit()                                                      colour pad, never touched
+//!                                  │◄─────────────── the topmost page ────────────────►│
 //! ```
 //!
-//! The colour pad makes the hot lines of neighbouring stacks lie in different sets of the caches, which are chosen by the
-//! lowest bits of an address: with slots that are all aligned alike, those bits would be the same for all. The pad is a
-//! function of the slot's address, so that the header is found from any address inside the slot: by a signal handler that
-//! has nothing but the faulting address.
+//! All that is hot of a parked greenlet lies near its top. The sets of the caches are chosen by the lowest bits of an
+//! address, those of the translation buffers by the lowest bits of a page's number: were all slots aligned alike, those
+//! bits would be the same for all tops, and a few sets would serve them while the others stay empty. The colour pad
+//! moves neighbours apart by lines. The stride, an odd number of pages, moves them apart by pages: through all residues of
+//! any power of two. Moving them within slots of an even stride would do that too, but make stacks differ in depth.
+//!
+//! The pad is a function of the slot's place in its slab, so that the header is found from any address inside the slot: by
+//! a signal handler that has nothing but the faulting address.
 //!
 //! The header's fields are relaxed atomics, which are plain loads and stores to the processor. They are read by
 //! signal handlers that interrupted this very thread, and no thread-local is needed to reach them. A page that was
@@ -27,6 +32,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, compiler_fence};
 
 use super::size::StackSize;
+use super::sys;
 
 /// Marks a header as ours: what is found above a faulting address could be anything.
 const MAGIC: u32 = 0x6c6f_6f6d;
@@ -34,8 +40,8 @@ const MAGIC: u32 = 0x6c6f_6f6d;
 /// The low bits of a handle, which hold the class. The header's alignment leaves six of them.
 const CLASS_MASK: usize = 0b11;
 
-/// Colours: 16 offsets of one cache line each. Not pages, which would spread the stacks over the translation buffers too:
-/// a stack would be shorter by what lies above it, and how deep a task may go would depend on which slot it got.
+/// Colours: 16 offsets of one cache line each. More would leave less of the topmost page to the frames of a parked
+/// greenlet, which then takes a second page.
 const LINES: usize = 16;
 
 /// What is known of the greenlet that lives on a slot, at the top of that slot.
@@ -49,6 +55,8 @@ pub(crate) struct SlotHeader {
     name: AtomicPtr<u8>,
     name_len: AtomicUsize,
     site: AtomicPtr<Location<'static>>,
+    /// The slot's number in the arena's free lists, for as long as it is handed out.
+    number: AtomicU32,
 }
 
 const _: () = assert!(size_of::<SlotHeader>() == 64 && align_of::<SlotHeader>() == 64);
@@ -63,15 +71,16 @@ const _: () = assert!(size_of::<Slot>() == 8 || usize::BITS != 64);
 pub(crate) struct Slot(NonNull<u8>);
 
 impl Slot {
-    /// The slot of class `size` whose lowest address is `base`.
+    /// The slot of class `size` that ends at address `end`, number `n` of its slab.
     ///
     /// # Safety
     ///
-    /// `base` is the lowest address of a slot of class `size` that was carved from a mapped slab, and it is live for
-    /// as long as the handle is used.
+    /// `end` is where that slot of a mapped slab ends (exclusive), and it is live for as long as the handle is used.
     #[inline]
-    pub(crate) unsafe fn from_base(base: usize, size: StackSize) -> Slot {
-        let tagged = header_address(base, size) | size as usize;
+    pub(super) unsafe fn ending_at(end: usize, n: usize, size: StackSize) -> Slot {
+        // Neighbours differ, and the slots of one colour lie at different residues of the pages.
+        let pad = (n + n / LINES) % LINES * size_of::<SlotHeader>();
+        let tagged = (end - size_of::<SlotHeader>() - pad) | size as usize;
         // SAFETY: a slab never lies at address 0, and the header is inside the slot.
         Slot(unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(tagged)) })
     }
@@ -106,10 +115,9 @@ impl Slot {
     }
 
     /// The lowest address, guard included.
-    #[inline]
     pub(crate) fn limit(self) -> usize {
-        // The class's bits give the size without a comparison.
-        self.top() & (usize::MAX << (StackSize::K64.shift() as usize + 2 * self.class()))
+        // The header lies in the topmost page, whatever the colour.
+        self.top().next_multiple_of(sys::page_size()) - self.size().stride()
     }
 
     /// The class.
@@ -131,7 +139,7 @@ impl Slot {
     #[inline]
     fn head(&self) -> &SlotHeader {
         // SAFETY: the slot is live (the contract of `Arena::free`, invariant 10), so its header is mapped, aligned by
-        // `header_address`, and valid whatever its bytes are; all its fields are atomics.
+        // `ending_at`, and valid whatever its bytes are; all its fields are atomics.
         unsafe { &*self.header() }
     }
 
@@ -157,6 +165,18 @@ impl Slot {
         // Last: a signal between the stores must not see an id with the previous greenlet's name.
         compiler_fence(std::sync::atomic::Ordering::Release);
         head.id.store(id.get(), Relaxed);
+    }
+
+    /// Notes the number under which the slot goes back into a free list.
+    #[inline]
+    pub(super) fn set_number(self, number: u32) {
+        self.head().number.store(number, Relaxed);
+    }
+
+    /// What [`set_number`](Self::set_number) noted when the slot was handed out.
+    #[inline]
+    pub(super) fn number(self) -> u32 {
+        self.head().number.load(Relaxed)
     }
 
     /// Says that nobody lives here any more.
@@ -227,12 +247,4 @@ impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Slot({:#x}, {:?})", self.limit(), self.size())
     }
-}
-
-/// Where the header of the slot at `base` lies.
-#[inline]
-fn header_address(base: usize, size: StackSize) -> usize {
-    let n = base >> size.shift();
-    let pad = n % LINES * size_of::<SlotHeader>();
-    base + size.bytes() - size_of::<SlotHeader>() - pad
 }
