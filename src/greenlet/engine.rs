@@ -134,6 +134,9 @@ pub(crate) fn to_hub(hot: &'static Hot, me: ControlRef) {
     if me.is_native() {
         trampoline(hot, me);
     } else {
+        // What lies here is not used: the address of any local will do.
+        let frame = MaybeUninit::<u8>::uninit();
+        me.set_frames_end(frame.as_ptr().addr());
         suspend(me);
     }
 }

@@ -76,7 +76,7 @@ impl<T> Greenlet<T> {
     /// for its runnable tasks by itself. A hint: it changes nothing, and may be given for a dead greenlet.
     #[inline]
     pub fn prefetch(&self) {
-        run_queue::prefetch_deep(self.control);
+        run_queue::prefetch_top(self.control);
     }
 
     /// The id of the greenlet, unique in the process; `None` once it is dead.
