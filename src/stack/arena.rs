@@ -11,8 +11,10 @@
 //!
 //! - `warm` holds freed slots, whose pages are present: last in, first out, so that the next spawn finds its stack
 //!   in the cache. `cold` holds slots that take no memory: new ones, and those that `trim` gave back.
-//! - A slot in a list is a number of 32 bits: which slab, and which slot of it. So an address is one multiplication away,
-//!   and the slot's header keeps the number for `free`. Links inside the slots would fault in a page each.
+//! - A slot in a list is a number of 32 bits: that of its last page, counted from 8 TiB below the class's first slab. The
+//!   handle follows from it by shifts and sums. Slabs beyond the 16 TiB that such numbers reach are refused: the kernel
+//!   puts mappings beside each other, so something else would have to lie in between that is as large. Links inside the
+//!   slots would fault in a page each.
 //! - Room for all slots is made in both lists when a slab is mapped. So `free` cannot allocate, hence cannot fail.
 //! - What is live is what is in neither list; nothing is counted on the hot path.
 //!
@@ -21,13 +23,14 @@
 
 use std::io;
 use std::marker::PhantomData;
+use std::ops::RangeInclusive;
 
 use super::altstack;
 use super::guard::{self, Budget, Rung};
-use super::header::Slot;
+use super::header::{self, Slot};
 use super::overflow;
 use super::size::StackSize;
-use super::slab::{self, Slab};
+use super::slab::Slab;
 use super::sys;
 
 /// Slots guarded at once: the first batch, and the most.
@@ -36,8 +39,8 @@ const BATCH: (usize, usize) = (64, 1024);
 /// Free slots of each class that keep their pages through a `trim`: what a busy thread spawns and ends in a burst.
 const KEEP_WARM: [usize; 3] = [1024, 256, 64];
 
-/// Slabs that a number can name: as many as a process has mappings by default.
-const SLABS: usize = 1 << (u32::BITS - slab::INDEX_BITS);
+/// How many pages a number in a free list can tell apart.
+const REACH: u64 = 1 << u32::BITS;
 
 /// What an arena holds, in slots and bytes of address space (not of physical memory).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +63,8 @@ pub(crate) struct MemoryStats {
 struct Class {
     warm: Vec<u32>,
     cold: Vec<u32>,
+    /// The page from which those in the lists are counted.
+    origin: usize,
     /// Only the last one has slots that are not carved yet.
     slabs: Vec<Slab>,
     carved: usize,
@@ -84,6 +89,7 @@ impl Class {
         Class {
             warm: Vec::new(),
             cold: Vec::new(),
+            origin: 0,
             slabs: Vec::new(),
             carved: 0,
             mapped: 0,
@@ -102,15 +108,18 @@ impl Class {
     /// Guards a batch of slots and adds them to `cold`, mapping a slab if there is none with room.
     fn grow(&mut self, size: StackSize, rung: Rung, budget: &Budget) -> io::Result<()> {
         loop {
-            let last = self.slabs.len().wrapping_sub(1);
             if let Some(slab) = self.slabs.last_mut()
                 && let Some((first, count)) = slab.carve(self.batch, rung, budget)?
             {
                 self.carved += count;
                 self.batch = (self.batch * 2).min(BATCH.1);
                 // Downwards, so that the lowest address is taken first.
-                self.cold
-                    .extend((first..first + count).rev().map(|n| number(last, n)));
+                let (slab, origin) = (&*slab, self.origin);
+                self.cold.extend(
+                    (first..first + count)
+                        .rev()
+                        .map(|n| number(slab.last_page(n), origin)),
+                );
                 return Ok(());
             }
             self.map(size, budget)?;
@@ -119,20 +128,31 @@ impl Class {
 
     /// Maps the next slab, twice the last, and makes room for its slots in both lists.
     fn map(&mut self, size: StackSize, budget: &Budget) -> io::Result<()> {
-        if self.slabs.len() == SLABS || self.slabs.try_reserve(1).is_err() {
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
+        self.slabs
+            .try_reserve(1)
+            .map_err(|_| io::ErrorKind::OutOfMemory)?;
         let wanted = self.slabs.last().map_or(0, |last| last.slots() * 2);
         let slab = Slab::map(size, wanted)?;
+        if self.slabs.is_empty() {
+            self.origin = origin(slab.last_page(0));
+        }
+        let pages = slab.last_page(0)..=slab.last_page(slab.slots() - 1);
         let mapped = self.mapped + slab.slots();
         let lists = [&mut self.warm, &mut self.cold];
-        if lists
+        let failed = if !within_reach(pages, self.origin) {
+            Some("no room for further stacks within 8 TiB of the first")
+        } else if lists
             .into_iter()
             .any(|list| list.try_reserve_exact(mapped - list.len()).is_err())
         {
+            Some("no memory for the lists of stacks")
+        } else {
+            None
+        };
+        if let Some(what) = failed {
             // SAFETY: mapped just now: no slot of it was carved.
             unsafe { slab.unmap(budget) };
-            return Err(io::ErrorKind::OutOfMemory.into());
+            return Err(io::Error::new(io::ErrorKind::OutOfMemory, what));
         }
         self.mapped = mapped;
         self.slabs.push(slab);
@@ -140,24 +160,24 @@ impl Class {
     }
 
     /// Gives the pages of all but the `keep` latest freed slots back.
-    fn trim(&mut self, keep: usize) -> usize {
+    fn trim(&mut self, size: StackSize, keep: usize) -> usize {
         let excess = self.warm.len().saturating_sub(keep);
         let old = &mut self.warm[..excess];
         old.sort_unstable();
         let mut done = 0;
+        let step = size.stride() >> header::PAGE_SHIFT;
         while done < excess {
             // A run of neighbours is one system call; guards inside it stay.
-            let (slab, first) = place(old[done]);
+            let first = page(old[done], self.origin);
             let run = old[done..]
                 .iter()
-                .zip(first..)
-                .take_while(|&(&number, n)| place(number) == (slab, n))
+                .zip((first..).step_by(step))
+                .take_while(|&(&number, neighbour)| page(number, self.origin) == neighbour)
                 .count();
-            let slab = &self.slabs[slab];
-            let (start, end) = (slab.limit(first), slab.limit(first + run));
+            let start = ((first + 1) << header::PAGE_SHIFT) - size.stride();
             // SAFETY: slots in a free list are not in use (invariant 10), and nobody relies on what they hold: their
             // ids are 0 already, and a zeroed header reads the same.
-            if unsafe { sys::advise(start, end - start, libc::MADV_DONTNEED) }.is_err() {
+            if unsafe { sys::advise(start, run * size.stride(), libc::MADV_DONTNEED) }.is_err() {
                 // Locked pages cannot be given back. They are as good as before.
                 break;
             }
@@ -170,8 +190,11 @@ impl Class {
 
     /// Unmaps every slab without a live slot, leaves the others mapped and registered for ever.
     fn release(&mut self, budget: &Budget) {
+        self.slabs.sort_unstable_by_key(|slab| slab.base());
         for &number in self.warm.iter().chain(&self.cold) {
-            self.slabs[place(number).0].idle += 1;
+            let page = page(number, self.origin);
+            let at = self.slabs.partition_point(|slab| slab.last_page(0) <= page);
+            self.slabs[at - 1].idle += 1;
         }
         for slab in self.slabs.drain(..) {
             if slab.idle == slab.carved() {
@@ -211,16 +234,9 @@ impl Arena {
             Some(number) => number,
             None => self.alloc_cold(size)?,
         };
-        let (slab, n) = place(number);
-        // SAFETY: numbers in the free lists are those of carved slots of their class's slabs, and slabs are never taken
-        // out. This number just left its list.
-        let slot = unsafe {
-            self.classes[size as usize]
-                .slabs
-                .get_unchecked(slab)
-                .slot(n)
-        };
-        slot.set_number(number);
+        let page = page(number, self.classes[size as usize].origin);
+        // SAFETY: numbers in the free lists are those of carved slots of their class, and this one just left its list.
+        let slot = unsafe { Slot::with_last_page(page, size) };
         #[cfg(feature = "sanitizer")]
         // SAFETY: the slot is ours alone until it is returned. The frames of its last user, which may have ended
         // without returning, left their red zones behind.
@@ -257,8 +273,9 @@ impl Arena {
     #[inline]
     pub(crate) unsafe fn free(&mut self, slot: Slot) {
         slot.close();
-        let n = slot.number();
-        let warm = &mut self.classes[slot.class()].warm;
+        let class = &mut self.classes[slot.class()];
+        let n = number(slot.last_page(), class.origin);
+        let warm = &mut class.warm;
         debug_assert!(
             !warm.contains(&n) || warm.len() > 4096,
             "a slot is freed twice"
@@ -283,7 +300,7 @@ impl Arena {
 
     /// As [`trim`](Self::trim), for one class and with `keep` slots left warm.
     pub(crate) fn trim_to(&mut self, size: StackSize, keep: usize) -> usize {
-        self.classes[size as usize].trim(keep)
+        self.classes[size as usize].trim(size, keep)
     }
 
     /// How many slots are handed out.
@@ -369,20 +386,27 @@ impl std::fmt::Debug for Arena {
     }
 }
 
-/// The number of slot `n` of a class's slab.
-fn number(slab: usize, n: usize) -> u32 {
-    // `map` bounds the one, and the largest slab the other.
-    ((slab << slab::INDEX_BITS) | n) as u32
+/// The origin of a class whose first slot has this last page: as far below it as above.
+pub(super) fn origin(first: usize) -> usize {
+    first.saturating_sub((REACH / 2) as usize)
 }
 
-/// The slab and the slot in it that a number names.
+/// Whether all these pages have numbers.
+pub(super) fn within_reach(pages: RangeInclusive<usize>, origin: usize) -> bool {
+    *pages.start() >= origin && ((*pages.end() - origin) as u64) < REACH
+}
+
+/// The number in a free list of the slot with this last page.
 #[inline]
-fn place(number: u32) -> (usize, usize) {
-    let number = number as usize;
-    (
-        number >> slab::INDEX_BITS,
-        number & ((1 << slab::INDEX_BITS) - 1),
-    )
+fn number(page: usize, origin: usize) -> u32 {
+    // Slabs out of reach are refused, so this cuts nothing off.
+    (page - origin) as u32
+}
+
+/// The last page of the slot with this number.
+#[inline]
+fn page(number: u32, origin: usize) -> usize {
+    origin + number as usize
 }
 
 /// Tells AddressSanitizer that a whole slot may be accessed.

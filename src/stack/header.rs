@@ -1,12 +1,12 @@
 //! `Slot`, the handle of one stack slot, and `SlotHeader`, the 64 bytes near its top.
 //!
 //! ```text
-//! slot n of a slab; a stride is the size of the class and one page
+//! slot n of a slab; a stride is the size of the class and one page; p is the number of the last page
 //!
-//! base + n strides                                 top() = header                 base + (n + 1) strides
-//!   │ guard │ stack ◄────────────── │ control block │ SlotHeader │ 0..15 lines │
+//! base + n strides                                 top() = header               base + (n + 1) strides
+//!   │ guard │ stack ◄────────────── │ control block │ SlotHeader │ (p + p/4096) mod 16 lines │
 //!   limit()                                                      colour pad, never touched
-//!                                  │◄─────────────── the topmost page ────────────────►│
+//!                                  │◄────────────────── the last page ────────────────►│
 //! ```
 //!
 //! All that is hot of a parked greenlet lies near its top. The sets of the caches are chosen by the lowest bits of an
@@ -15,8 +15,9 @@
 //! moves neighbours apart by lines. The stride, an odd number of pages, moves them apart by pages: through all residues of
 //! any power of two. Moving them within slots of an even stride would do that too, but make stacks differ in depth.
 //!
-//! The pad is a function of the slot's place in its slab, so that the header is found from any address inside the slot: by
-//! a signal handler that has nothing but the faulting address.
+//! The pad is a function of the slot's address, so that the header is found from any address inside the slot: by a signal
+//! handler that has nothing but the faulting address. It is found from the number of the slot's last page alone, which
+//! is what the free lists hold: no division on the way of `alloc` and `free`, and no look into a slab.
 //!
 //! The header's fields are relaxed atomics, which are plain loads and stores to the processor. They are read by
 //! signal handlers that interrupted this very thread, and no thread-local is needed to reach them. A page that was
@@ -44,6 +45,10 @@ const CLASS_MASK: usize = 0b11;
 /// greenlet, which then takes a second page.
 const LINES: usize = 16;
 
+/// log2 of the smallest page of any system, in which pages are numbered here. Where pages are larger, a slot's "last page"
+/// is the last such part of it.
+pub(super) const PAGE_SHIFT: u32 = 12;
+
 /// What is known of the greenlet that lives on a slot, at the top of that slot.
 #[repr(C, align(64))]
 pub(crate) struct SlotHeader {
@@ -55,8 +60,6 @@ pub(crate) struct SlotHeader {
     name: AtomicPtr<u8>,
     name_len: AtomicUsize,
     site: AtomicPtr<Location<'static>>,
-    /// The slot's number in the arena's free lists, for as long as it is handed out.
-    number: AtomicU32,
 }
 
 const _: () = assert!(size_of::<SlotHeader>() == 64 && align_of::<SlotHeader>() == 64);
@@ -71,16 +74,18 @@ const _: () = assert!(size_of::<Slot>() == 8 || usize::BITS != 64);
 pub(crate) struct Slot(NonNull<u8>);
 
 impl Slot {
-    /// The slot of class `size` that ends at address `end`, number `n` of its slab.
+    /// The slot of class `size` whose last page has this number.
     ///
     /// # Safety
     ///
-    /// `end` is where that slot of a mapped slab ends (exclusive), and it is live for as long as the handle is used.
+    /// A slot of that class that was carved from a mapped slab ends with that page, and it is live for as long as the
+    /// handle is used.
     #[inline]
-    pub(super) unsafe fn ending_at(end: usize, n: usize, size: StackSize) -> Slot {
-        // Neighbours differ, and the slots of one colour lie at different residues of the pages.
-        let pad = (n + n / LINES) % LINES * size_of::<SlotHeader>();
-        let tagged = (end - size_of::<SlotHeader>() - pad) | size as usize;
+    pub(super) unsafe fn with_last_page(page: usize, size: StackSize) -> Slot {
+        // Neighbours differ, since strides are odd. In the long run, the slots of one colour have pages of all residues.
+        let pad = (page + (page >> 12)) % LINES * size_of::<SlotHeader>();
+        let last = (page << PAGE_SHIFT) + (1 << PAGE_SHIFT) - size_of::<SlotHeader>();
+        let tagged = (last - pad) | size as usize;
         // SAFETY: a slab never lies at address 0, and the header is inside the slot.
         Slot(unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(tagged)) })
     }
@@ -114,9 +119,15 @@ impl Slot {
         self.0.addr().get() & !CLASS_MASK
     }
 
+    /// The number of the last page.
+    #[inline]
+    pub(super) fn last_page(self) -> usize {
+        self.0.addr().get() >> PAGE_SHIFT
+    }
+
     /// The lowest address, guard included.
     pub(crate) fn limit(self) -> usize {
-        // The header lies in the topmost page, whatever the colour.
+        // The header lies in the last page, whatever the colour.
         self.top().next_multiple_of(sys::page_size()) - self.size().stride()
     }
 
@@ -139,7 +150,7 @@ impl Slot {
     #[inline]
     fn head(&self) -> &SlotHeader {
         // SAFETY: the slot is live (the contract of `Arena::free`, invariant 10), so its header is mapped, aligned by
-        // `ending_at`, and valid whatever its bytes are; all its fields are atomics.
+        // `with_last_page`, and valid whatever its bytes are; all its fields are atomics.
         unsafe { &*self.header() }
     }
 
@@ -165,18 +176,6 @@ impl Slot {
         // Last: a signal between the stores must not see an id with the previous greenlet's name.
         compiler_fence(std::sync::atomic::Ordering::Release);
         head.id.store(id.get(), Relaxed);
-    }
-
-    /// Notes the number under which the slot goes back into a free list.
-    #[inline]
-    pub(super) fn set_number(self, number: u32) {
-        self.head().number.store(number, Relaxed);
-    }
-
-    /// What [`set_number`](Self::set_number) noted when the slot was handed out.
-    #[inline]
-    pub(super) fn number(self) -> u32 {
-        self.head().number.load(Relaxed)
     }
 
     /// Says that nobody lives here any more.

@@ -22,7 +22,7 @@ use std::sync::{Once, OnceLock};
 use std::{io, mem, ptr};
 
 use super::guard;
-use super::header::Slot;
+use super::header::{self, Slot};
 use super::registry::{self, Place};
 use super::size::StackSize;
 
@@ -76,7 +76,7 @@ extern "C" fn on_fault(
 
 /// The slot in whose guard an access at `address` is an overflow by code with this stack pointer.
 fn overflowed(address: usize, stack_pointer: Option<usize>) -> Option<Slot> {
-    let Place { size, n, limit } = registry::find(address)?;
+    let Place { size, limit } = registry::find(address)?;
     let (below, end) = (limit.saturating_sub(size.stride()), limit + size.stride());
     let here = stack_pointer.is_none_or(|sp| (below..end).contains(&sp));
     if address - limit >= guard::len(size) || !here {
@@ -84,7 +84,7 @@ fn overflowed(address: usize, stack_pointer: Option<usize>) -> Option<Slot> {
     }
     // SAFETY: the address lies in a registered slab, so there is a slot; this thread runs on it, so it stays mapped
     // (invariant 9). A slot that was not carved yet has no guard, and a header that reads as "nobody".
-    let slot = unsafe { Slot::ending_at(end, n, size) };
+    let slot = unsafe { Slot::with_last_page((end >> header::PAGE_SHIFT) - 1, size) };
     slot.is_open().then_some(slot)
 }
 

@@ -105,8 +105,6 @@ pub(super) fn remove(base: usize, len: usize, size: StackSize) {
 pub(super) struct Place {
     /// The class of the slab.
     pub(super) size: StackSize,
-    /// Which slot of the slab it is.
-    pub(super) n: usize,
     /// The lowest address of that slot.
     pub(super) limit: usize,
 }
@@ -123,11 +121,10 @@ pub(super) fn find(address: usize) -> Option<Place> {
             if word != 0 && unit.wrapping_sub(first) < units {
                 let size = StackSize::from_number((word >> 56) as usize - 1)?;
                 let base = (first << UNIT_SHIFT) as usize;
-                let n = (address - base) / size.stride();
-                let limit = base + n * size.stride();
+                let limit = address - (address - base) % size.stride();
                 // A slab whose slots do not fill its last unit ends with a gap.
                 let fits = limit + size.stride() <= base + ((units as usize) << UNIT_SHIFT);
-                return fits.then_some(Place { size, n, limit });
+                return fits.then_some(Place { size, limit });
             }
         }
         chunk = following(here);

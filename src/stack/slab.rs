@@ -7,15 +7,14 @@
 //! ```
 //!
 //! A slab is mapped with both bounds aligned to the registry's unit, registered, and carved from the low end in batches.
-//! Its slots have no alignment but to pages: a slot is found from its number here by a multiplication, and from an address
-//! inside it by a division, which only the registry needs.
+//! Its slots have no alignment but to pages: which one an address lies in is found by a division, in the registry.
 //! It is a plain value with no `Drop`: forgetting one leaks address space, which is safe, whereas unmapping one that
 //! still has a live slot never is (invariant 9). So unmapping is a call, and only `arena` makes it.
 
 use std::io;
 
 use super::guard::{self, Budget, Installed, Rung};
-use super::header::Slot;
+use super::header::{self, Slot};
 use super::registry;
 use super::size::StackSize;
 use super::sys;
@@ -29,11 +28,6 @@ const LARGEST: usize = if usize::BITS >= 64 {
 } else {
     64 << 20
 };
-
-/// How many bits number the slots of a slab.
-pub(super) const INDEX_BITS: u32 = 16;
-
-const _: () = assert!(LARGEST / StackSize::K64.bytes() <= 1 << INDEX_BITS);
 
 /// A mapping of `slots` slots of one class.
 #[derive(Debug)]
@@ -144,7 +138,6 @@ impl Slab {
     }
 
     /// The lowest address.
-    #[cfg(test)]
     pub(super) fn base(&self) -> usize {
         self.base
     }
@@ -174,10 +167,15 @@ impl Slab {
     /// # Safety
     ///
     /// The slot was carved from this slab, and it is live for as long as the handle is used.
-    #[inline]
     pub(super) unsafe fn slot(&self, n: usize) -> Slot {
-        // SAFETY: as the caller promises; slot `n + 1` begins where slot `n` ends.
-        unsafe { Slot::ending_at(self.base + (n + 1) * self.stride, n, self.size) }
+        // SAFETY: as the caller promises.
+        unsafe { Slot::with_last_page(self.last_page(n), self.size) }
+    }
+
+    /// The number of the last page of slot `n`.
+    pub(super) fn last_page(&self, n: usize) -> usize {
+        // Slot `n + 1` begins where slot `n` ends.
+        (self.limit(n + 1) >> header::PAGE_SHIFT) - 1
     }
 
     /// How many guards are mappings of their own.
