@@ -204,7 +204,7 @@ pub(crate) struct Control {
     pub(crate) kills: Cell<u8>,
     pub(crate) shield: Cell<u32>,
     pub(crate) flags: Cell<u16>,
-    /// The low bits of the address that its frames reached when it gave way to the hub last.
+    /// The low bits of the address that its frames reached when it gave way to the hub last, or will at first.
     frames_end: Cell<u16>,
     pub(super) yielder: Cell<*const Yielder<(), ()>>,
     pub(super) co: UnsafeCell<MaybeUninit<Co>>,
@@ -445,7 +445,7 @@ impl Control {
         self.attention.set(self.attention.get() & !bits);
     }
 
-    /// Notes how far down its frames reach, as it gives way to the hub.
+    /// Notes how far down its frames reach, as it is made or gives way to the hub.
     #[inline(always)]
     pub(super) fn set_frames_end(&self, address: usize) {
         // The low bits tell the distance to the control block in all but the larger stacks: it is only a hint.
