@@ -117,7 +117,7 @@ impl RunQueue {
             let slots = self.slots.get();
             let mask = self.mask.get();
             let ahead = |n: u32| *slots.add((head.wrapping_add(n) & mask) as usize);
-            ahead(CONTROL_AHEAD).inspect(|c| prefetch_control(*c));
+            prefetch_control(ahead(CONTROL_AHEAD));
             if mask >= MANY {
                 ahead(FRAMES_AHEAD).inspect(|c| prefetch_frames(*c));
             }
@@ -149,8 +149,9 @@ const SAVED: usize = 40;
 
 /// Brings the control block's first line near, and with it the page's translation.
 #[inline(always)]
-fn prefetch_control(c: ControlRef) {
-    prefetch_line(c.as_ptr().cast());
+fn prefetch_control(c: Option<ControlRef>) {
+    // None is the null pointer: to fetch it does nothing, and costs less than to look.
+    prefetch_line(c.map_or(ptr::null(), ControlRef::as_ptr).cast());
 }
 
 /// Brings the frames near that run first. Reads the control block, which was prefetched a few picks before.
