@@ -1,7 +1,7 @@
 //! The control block: what the crate knows about one greenlet, in the top page of its stack's slot.
 //!
 //! ```text
-//!  slot (naturally aligned)                                      high addresses
+//!  slot                                                          high addresses
 //!  | guard | stack  …  frames | body or value | Control | SlotHeader | colour |
 //! ```
 //!

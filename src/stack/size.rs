@@ -13,7 +13,7 @@ use super::sys;
 ///
 /// A stack takes as much address space as its number says and one page more. Of that, a guard at the low end is not
 /// usable: one page for [`K64`](Self::K64), which so has its full 64 KiB, and 16 KiB for the larger classes, which have
-/// 12 KiB less than their number (where pages have 4 KiB). The topmost 1 to 2 KiB hold what is known of the task, and
+/// 12 KiB less than their number (where pages have 4 KiB). At the top, up to 2.5 KiB hold what is known of the task, and
 /// its closure or result if that is small. All stacks of a class are equally deep, but for less than 1 KiB that keeps
 /// their tops apart in the caches.
 ///
