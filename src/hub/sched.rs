@@ -46,6 +46,12 @@ const BATCH: u32 = 256;
 const PATIENCE: Duration = Duration::from_millis(20);
 const PATIENCE_MAX: Duration = Duration::from_secs(1);
 
+/// A sleep that mail ends sooner than this was not worth it: that is about what falling asleep and waking cost.
+const LIVELY: Duration = Duration::from_micros(50);
+
+/// Looks at the inbox before such a hub sleeps: some microseconds.
+const LOOKS: u32 = 200;
+
 /// What comes from other threads.
 pub(crate) enum Message {
     /// Wake the park of this epoch, if it still lasts. The address is a control block of the receiving thread.
@@ -144,6 +150,8 @@ pub(crate) struct Hub {
     /// Turns so far.
     pub(crate) turns: Cell<u64>,
     patience: Cell<Duration>,
+    /// Mail came right after the hub had fallen asleep, the last time.
+    lively: Cell<bool>,
     /// Nobody ran since the last look for a cycle; when the next one may be.
     looked: Cell<bool>,
     next_look: Cell<Instant>,
@@ -232,6 +240,7 @@ pub(super) fn start(hot: &'static Hot, limits: Limits) -> io::Result<&'static Hu
         io_budget: Cell::new(limits.io_budget),
         turns: Cell::new(0),
         patience: Cell::new(PATIENCE),
+        lively: Cell::new(false),
         looked: Cell::new(false),
         next_look: Cell::new(Instant::from_nanos(0)),
         simulation,
@@ -430,6 +439,21 @@ impl Hub {
         Ok(None)
     }
 
+    /// Looks out for mail for a moment, if the last sleep was so short that falling asleep was a mistake: two hubs that
+    /// work through a queue would otherwise send each other to sleep and wake each other, at many times the cost of the
+    /// work. A look in vain ends that.
+    fn mail_comes_soon(&self) -> bool {
+        if !self.lively.get() || self.simulation.is_some() {
+            return false;
+        }
+        let soon = (0..LOOKS).any(|_| {
+            core::hint::spin_loop();
+            !self.owner.inbox().is_empty()
+        });
+        self.lively.set(soon);
+        soon
+    }
+
     /// Sleeps until something can have happened. Returns the deadlock if nothing ever can.
     fn wait(&self, hot: &'static Hot) -> Option<Deadlock> {
         let (coarse, fine) = {
@@ -463,9 +487,13 @@ impl Hub {
                 fine: None,
             };
         }
-        if self.owner.inbox().prepare_sleep() {
+        if !self.mail_comes_soon() && self.owner.inbox().prepare_sleep() {
+            let before = self.clock.now();
             self.poll(hot, wait);
             self.owner.inbox().awake();
+            let lively = !self.owner.inbox().is_empty()
+                && self.clock.now().saturating_duration_since(before) < LIVELY;
+            self.lively.set(lively);
         }
         if !hopeless || hot.queue.len() > 0 || !self.owner.inbox().is_empty() {
             self.patience.set(PATIENCE);
