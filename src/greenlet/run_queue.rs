@@ -169,6 +169,14 @@ fn prefetch_control(c: Option<ControlRef>) {
     prefetch_line(c.map_or(ptr::null(), ControlRef::as_ptr).cast());
 }
 
+/// Brings near what a wake touches: both lines of the control block, without reading them.
+#[inline]
+pub(crate) fn prefetch_for_wake(c: ControlRef) {
+    let control = c.as_ptr().cast::<i8>();
+    prefetch_line(control);
+    prefetch_line(control.wrapping_add(64));
+}
+
 /// Brings the frames near that run first. Reads the control block, which was prefetched a few picks before.
 ///
 /// No more than those: lines that are not needed are fetched in place of others that are.

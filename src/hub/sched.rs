@@ -33,6 +33,7 @@ use crate::greenlet::engine;
 use crate::greenlet::error::Deadlock;
 use crate::greenlet::hot::{Hot, Phase, hot};
 use crate::greenlet::report;
+use crate::greenlet::run_queue::prefetch_for_wake;
 use crate::greenlet::wake;
 use crate::reactor::{Reactor, Wait};
 use crate::stack::StackSize;
@@ -389,18 +390,35 @@ impl Hub {
             return;
         }
         let now = self.clock.now();
+        // Some at a time, so that the sleepers' control blocks are on their way while the heap is searched for the next.
+        let mut expired = [None; 16];
         loop {
-            let expired = self.timers.borrow_mut().pop_expired(now);
-            match expired {
-                Some((_, Alarm::Wake(c, epoch))) => {
-                    wake::unpark(hot, c, epoch);
+            let mut n = 0;
+            {
+                let mut timers = self.timers.borrow_mut();
+                while n < expired.len()
+                    && let Some((_, alarm)) = timers.pop_expired(now)
+                {
+                    let (Alarm::Wake(c, _) | Alarm::Interrupt(c, _)) = alarm;
+                    prefetch_for_wake(c);
+                    expired[n] = Some(alarm);
+                    n += 1;
                 }
-                Some((_, Alarm::Interrupt(c, id))) => {
-                    if c.id.get() == id {
-                        wake::wake_for_interrupt(hot, c);
+            }
+            for alarm in expired[..n].iter().flatten() {
+                match *alarm {
+                    Alarm::Wake(c, epoch) => {
+                        wake::unpark(hot, c, epoch);
+                    }
+                    Alarm::Interrupt(c, id) => {
+                        if c.id.get() == id {
+                            wake::wake_for_interrupt(hot, c);
+                        }
                     }
                 }
-                None => return,
+            }
+            if n < expired.len() {
+                return;
             }
         }
     }
