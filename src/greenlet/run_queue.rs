@@ -46,7 +46,8 @@ impl RunQueue {
     /// Makes room for `n` entries in all. Allocates when it has to grow.
     #[inline]
     pub(crate) fn reserve(&self, n: u32) {
-        if self.slots.get().is_null() || n > self.mask.get() {
+        // Without a ring, the mask is 0.
+        if n > self.mask.get() {
             self.grow(n);
         }
     }

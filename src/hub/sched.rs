@@ -273,6 +273,7 @@ impl Hub {
     }
 
     /// A task was made.
+    #[inline]
     pub(crate) fn task_began(&self, daemon: bool) {
         self.tasks.set(self.tasks.get() + 1);
         if !daemon {
@@ -291,11 +292,12 @@ impl Hub {
             self.tasks_held.set(held);
             wake |= held <= 1;
         }
-        if wake {
+        if wake && !self.idle_waiters.borrow().is_empty() {
             self.wake_idle_waiters(hot);
         }
     }
 
+    #[cold]
     fn wake_idle_waiters(&self, hot: &'static Hot) {
         let waiters = self.idle_waiters.take();
         for w in waiters {

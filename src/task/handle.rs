@@ -142,6 +142,7 @@ impl Place {
     pub(super) const FAILED: usize = 1;
 
     /// The address; `None` if it is not known, or never will be.
+    #[inline]
     pub(super) fn address(&self) -> Option<usize> {
         match self {
             Self::Known(a) => Some(*a),
@@ -194,6 +195,7 @@ impl Address {
     }
 
     /// Whether `c` is this task, alive or dead with its outcome there.
+    #[inline]
     pub(super) fn is(&self, c: ControlRef) -> bool {
         c.id.get() == self.id
     }
@@ -256,6 +258,56 @@ pub(super) fn join_reason(id: u64) -> Reason {
     }
 }
 
+/// Waits until `c`, which has the given id, is dead; says why it cannot, if so.
+#[inline(never)]
+fn await_end(c: ControlRef, id: u64) -> Option<JoinError> {
+    if c.state.get() == State::Dead {
+        return None;
+    }
+    let ticket = match Ticket::new() {
+        Ok(t) => t,
+        Err(e) => return Some(JoinError::CannotWait(e)),
+    };
+    match park(c, id, ticket, None, Report::ERRORS) {
+        End::Granted => None,
+        end => Some(no_value(end)),
+    }
+}
+
+/// How a join without a limit that was not granted ends.
+#[cold]
+fn no_value(end: End) -> JoinError {
+    match end {
+        End::Deadlock(d) => JoinError::Deadlock(d),
+        _ => JoinError::Unwinding,
+    }
+}
+
+/// Parks until `c` is dead.
+fn park(
+    c: ControlRef,
+    id: u64,
+    ticket: Ticket,
+    deadline: Option<Instant>,
+    report: Report,
+) -> End {
+    let Ticket::Greenlet(_, _, waiter) = ticket else {
+        return End::Unwinding;
+    };
+    let joiner = Joiner { waiter, list: None };
+    // After `joiner`, so that it is dropped, and clears the field, before that.
+    let joining = Joining { c, id };
+    c.upper
+        .joiner
+        .set(core::ptr::from_ref::<Joiner<'_>>(&joiner).cast());
+    let how = How {
+        reasons: &[join_reason(id)],
+        deadline,
+        report,
+    };
+    park_until(ticket, &how, &joining)
+}
+
 impl<T> JoinHandle<T> {
     pub(super) fn new(address: Address, name: Option<Arc<str>>) -> Self {
         Self {
@@ -275,11 +327,24 @@ impl<T: 'static> JoinHandle<T> {
     /// # Errors
     /// See [`JoinError`].
     #[doc(alias = "get")]
+    #[inline]
     pub fn join(self) -> Result<T, JoinError> {
+        // The usual way, apart so that it carries nothing of the others: a task of this thread, without a limit.
+        match self.address.look() {
+            Seen::Here(hot, _, c) if self.address.is(c) => match await_end(c, self.address.id) {
+                None => self.fetch(hot, c),
+                Some(why) => Err(why),
+            },
+            _ => self.join_elsewhere(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn join_elsewhere(self) -> Result<T, JoinError> {
         match self.wait(None, Report::ERRORS) {
             Ok(result) => result,
-            Err((End::Deadlock(d), _)) => Err(JoinError::Deadlock(d)),
-            Err((_, _)) => Err(JoinError::Unwinding),
+            Err((end, _)) => Err(no_value(end)),
         }
     }
 
@@ -346,7 +411,7 @@ impl<T: 'static> JoinHandle<T> {
                         Ok(t) => t,
                         Err(e) => return Ok(Err(JoinError::CannotWait(e))),
                     };
-                    let end = Self::park(c, self.address.id, ticket, deadline, report);
+                    let end = park(c, self.address.id, ticket, deadline, report);
                     if !matches!(end, End::Granted) {
                         return Err((end, self));
                     }
@@ -364,39 +429,21 @@ impl<T: 'static> JoinHandle<T> {
         }
     }
 
-    /// Parks until `c` is dead.
-    fn park(
-        c: ControlRef,
-        id: u64,
-        ticket: Ticket,
-        deadline: Option<Instant>,
-        report: Report,
-    ) -> End {
-        let Ticket::Greenlet(_, _, waiter) = ticket else {
-            return End::Unwinding;
-        };
-        let joiner = Joiner { waiter, list: None };
-        // After `joiner`, so that it is dropped, and clears the field, before that.
-        let joining = Joining { c, id };
-        c.upper
-            .joiner
-            .set(core::ptr::from_ref::<Joiner<'_>>(&joiner).cast());
-        let how = How {
-            reasons: &[join_reason(id)],
-            deadline,
-            report,
-        };
-        park_until(ticket, &how, &joining)
-    }
-
     /// The outcome was fetched, or never will be: dropping the handle has nothing left to do.
+    #[inline]
     pub(super) fn used_up(self) {
         let mut this = ManuallyDrop::new(self);
-        drop(this.name.take());
-        this.address.place = Place::Known(0);
+        // Each looked at in place: to move them out would cost more than they do.
+        if this.name.is_some() {
+            drop(this.name.take());
+        }
+        if let Place::Born(_) = this.address.place {
+            this.address.place = Place::Known(0);
+        }
     }
 
     /// Takes the outcome of the dead task.
+    #[inline]
     pub(super) fn fetch(self, hot: &'static Hot, c: ControlRef) -> Result<T, JoinError> {
         self.used_up();
         remote::outcome::<T>(hot, c)
@@ -566,6 +613,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
 }
 
 /// The outcome of the dead `c`, fetched.
+#[inline]
 pub(super) fn to_result<T>(outcome: body::Outcome<T>) -> Result<T, JoinError> {
     match outcome {
         body::Outcome::Returned(v) => Ok(v),

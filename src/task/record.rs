@@ -147,10 +147,10 @@ pub(super) fn peek_ext<R>(c: ControlRef, f: impl FnOnce(&mut Ext) -> R) -> Optio
     (!c.upper.ext.get().is_null()).then(|| with_ext(c, f))
 }
 
-fn take_ext(c: ControlRef) -> Option<Ext> {
+fn take_ext(c: ControlRef) -> Option<Box<RefCell<Ext>>> {
     let ext = c.upper.ext.replace(core::ptr::null_mut());
     // SAFETY: as in `with_ext`; cleared first, so nobody takes it twice, and no borrow is alive between calls.
-    (!ext.is_null()).then(|| unsafe { Box::from_raw(ext.cast::<RefCell<Ext>>()) }.into_inner())
+    (!ext.is_null()).then(|| unsafe { Box::from_raw(ext.cast::<RefCell<Ext>>()) })
 }
 
 /// Drops the locals of the running `c`, the latest first, while its own stack can still run code.
@@ -179,7 +179,8 @@ fn drop_ext(c: ControlRef) {
     if running {
         drop_locals(c);
     }
-    let Some(mut ext) = take_ext(c) else { return };
+    let Some(ext) = take_ext(c) else { return };
+    let mut ext = ext.into_inner();
     if !running {
         core::mem::forget(core::mem::take(&mut ext.locals));
         core::mem::forget(core::mem::take(&mut ext.links));
@@ -201,11 +202,12 @@ impl Finish for TaskEnd {
         if fork::is_parents(hot, c) {
             fork::abandoned(hot);
         }
-        let mut ext = None;
-        if !c.upper.ext.get().is_null() {
-            drop_locals(c);
-            ext = take_ext(c);
-        }
+        // What few tasks have is kept out of the way of those that have not.
+        let ext = if c.upper.ext.get().is_null() {
+            None
+        } else {
+            end_ext(c)
+        };
         wake::retire(hot, c);
         hub.task_ended(hot, c.has(flag::DAEMON));
         let joiner = c.upper.joiner.get().cast::<Joiner<'_>>();
@@ -226,9 +228,19 @@ impl Finish for TaskEnd {
     }
 }
 
+/// Drops the locals of `c` and takes the rest.
+#[cold]
+#[inline(never)]
+fn end_ext(c: ControlRef) -> Option<Box<RefCell<Ext>>> {
+    drop_locals(c);
+    take_ext(c)
+}
+
 /// Hands links and watchers to the hub.
 #[cold]
-fn hand_out(hot: &'static Hot, hub: &'static Hub, c: ControlRef, ext: Ext) {
+#[inline(never)]
+fn hand_out(hot: &'static Hot, hub: &'static Hub, c: ControlRef, ext: Box<RefCell<Ext>>) {
+    let ext = ext.into_inner();
     let outcome = Outcome::of(c.ending.get());
     if !ext.links.is_empty() {
         c.upper.handle.set(c.upper.handle.get() | OBSERVED);

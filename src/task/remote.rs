@@ -38,6 +38,7 @@ pub(super) fn alive(address: usize) -> u64 {
 }
 
 /// Fetches the outcome of the dead `c`.
+#[inline]
 pub(super) fn outcome<T>(hot: &'static Hot, c: ControlRef) -> Result<T, JoinError> {
     debug_assert_eq!(c.state.get(), State::Dead);
     // SAFETY: `T` is the type of the handle, which `spawn` made together with the task.
