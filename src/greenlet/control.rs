@@ -136,6 +136,8 @@ pub(crate) mod flag {
     pub(crate) const PUBLISHED: u16 = 1 << 7;
     /// May have begun to unwind before it was suspended last (unwinding.rs).
     pub(crate) const UNSURE: u16 = 1 << 11;
+    /// Grown from a seed, in which its body lies and its outcome goes (seed.rs).
+    pub(crate) const SEEDED: u16 = 1 << 12;
 }
 
 /// What the layers above keep in a control block, without its type.
@@ -167,10 +169,10 @@ impl Upper {
 pub(crate) struct BodyTable {
     /// Runs the body to its end and records the outcome. Never unwinds.
     pub(super) run: unsafe fn(ControlRef),
-    /// Drops a body that never ran.
-    pub(super) drop_body: unsafe fn(ControlRef),
-    /// Drops a value that nobody fetched.
-    pub(super) drop_value: unsafe fn(ControlRef),
+    /// Drops a body that never ran, in its place.
+    pub(super) drop_body: unsafe fn(*mut u8),
+    /// Drops a value that nobody fetched, in the body's place.
+    pub(super) drop_value: unsafe fn(*mut u8),
     /// Whether dropping the value does anything (it may lie in a box).
     pub(super) value_needs_drop: bool,
     /// The type of the own inbox, lifetimes erased.
@@ -270,13 +272,17 @@ impl StateCell {
 pub(crate) struct IdCell(AtomicU64);
 
 impl IdCell {
+    pub(super) const fn new(id: u64) -> Self {
+        Self(AtomicU64::new(id))
+    }
+
     #[inline(always)]
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 
     #[inline(always)]
-    fn set(&self, id: u64) {
+    pub(super) fn set(&self, id: u64) {
         self.0.store(id, Ordering::Relaxed);
     }
 }
@@ -358,7 +364,7 @@ impl Control {
             yielder: Cell::new(ptr::null()),
             co: UnsafeCell::new(MaybeUninit::uninit()),
             park_epoch: Cell::new(0),
-            id: IdCell(AtomicU64::new(0)),
+            id: IdCell::new(0),
             table: Cell::new(None),
             body: Cell::new(ptr::null_mut()),
             upper: Upper::new(),

@@ -57,6 +57,7 @@ pub(crate) mod interrupt;
 pub(crate) mod report;
 mod run_queue;
 mod scope;
+pub(crate) mod seed;
 mod thread_end;
 pub(crate) mod trace;
 mod unwinding;

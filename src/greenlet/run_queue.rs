@@ -9,6 +9,8 @@
 //!               ^head   ^tail     counters only grow; `& mask` finds the place
 //! ```
 //!
+//! An entry is a control block, or the seed of a task that had none when it was queued (seed.rs).
+//!
 //! `budget` counts down the picks left in this turn; at zero the hub gets its turn even if entries are left
 //! (invariant 11). This file may not look into a control block.
 
@@ -16,6 +18,7 @@ use core::cell::Cell;
 use core::ptr;
 
 use super::control::ControlRef;
+use super::seed::{Entry, Subject};
 
 /// How many entries ahead of the one picked the control block is fetched into the cache.
 const PREFETCH_AHEAD: u32 = 4;
@@ -25,7 +28,7 @@ const MANY: u32 = (1 << 14) - 1;
 
 /// See the file's head.
 pub(crate) struct RunQueue {
-    slots: Cell<*mut Option<ControlRef>>,
+    slots: Cell<*mut Option<Entry>>,
     mask: Cell<u32>,
     head: Cell<u32>,
     tail: Cell<u32>,
@@ -55,8 +58,8 @@ impl RunQueue {
     #[cold]
     fn grow(&self, n: u32) {
         let capacity = (n + 1).next_power_of_two().max(64);
-        let new: Box<[Option<ControlRef>]> = (0..capacity).map(|_| None).collect();
-        let new = Box::into_raw(new).cast::<Option<ControlRef>>();
+        let new: Box<[Option<Entry>]> = (0..capacity).map(|_| None).collect();
+        let new = Box::into_raw(new).cast::<Option<Entry>>();
         let (head, tail) = (self.head.get(), self.tail.get());
         let mut i = head;
         while i != tail {
@@ -90,17 +93,17 @@ impl RunQueue {
 
     /// Appends a greenlet that is not queued yet.
     #[inline(always)]
-    pub(crate) fn push(&self, c: ControlRef) {
+    pub(crate) fn push(&self, c: impl Into<Entry>) {
         let tail = self.tail.get();
         debug_assert!(tail.wrapping_sub(self.head.get()) <= self.mask.get());
         // SAFETY: invariant 3: each live greenlet is queued at most once and `reserve` made room for all of them.
-        unsafe { *self.slots.get().add((tail & self.mask.get()) as usize) = Some(c) };
+        unsafe { *self.slots.get().add((tail & self.mask.get()) as usize) = Some(c.into()) };
         self.tail.set(tail.wrapping_add(1));
     }
 
     /// Takes the oldest entry, if the turn's budget allows another and there is one.
     #[inline(always)]
-    pub(crate) fn pop_in_budget(&self) -> Option<ControlRef> {
+    pub(crate) fn pop_in_budget(&self) -> Option<Subject> {
         let head = self.head.get();
         let budget = self.budget.get();
         if head == self.tail.get() || budget == 0 {
@@ -113,12 +116,14 @@ impl RunQueue {
             let slots = self.slots.get();
             let mask = self.mask.get();
             let ahead = *slots.add((head.wrapping_add(PREFETCH_AHEAD) & mask) as usize);
-            if mask >= MANY {
-                ahead.inspect(|c| prefetch_deep(*c));
-            } else {
-                prefetch(ahead);
+            if let Some(ahead) = ahead {
+                if mask >= MANY && ahead.is_control() {
+                    prefetch_lines(ahead.line());
+                } else {
+                    prefetch_line(ahead.line());
+                }
             }
-            *slots.add((head & mask) as usize)
+            (*slots.add((head & mask) as usize)).map(Entry::subject)
         }
     }
 
@@ -135,21 +140,18 @@ impl RunQueue {
     }
 }
 
-/// Brings the control block's first line near, and with it the page's translation.
-#[inline(always)]
-fn prefetch(c: Option<ControlRef>) {
-    if let Some(c) = c {
-        prefetch_line(c.as_ptr().cast());
-    }
-}
-
 /// Lines below the control block in which the frames of a parked greenlet usually lie, its outermost ones first.
 const FRAME_LINES: usize = 8;
 
-/// As [`prefetch`], with the stack below: for greenlets so many that no cache holds them.
+/// Brings the control block's first line near, and with it the page's translation, with the stack below: for greenlets so
+/// many that no cache holds them.
 #[inline]
 pub(super) fn prefetch_deep(c: ControlRef) {
-    let line = c.as_ptr().cast::<i8>();
+    prefetch_lines(c.as_ptr().cast());
+}
+
+#[inline]
+fn prefetch_lines(line: *const i8) {
     for n in 0..=FRAME_LINES {
         prefetch_line(line.wrapping_sub(64 * n));
     }

@@ -30,6 +30,7 @@ use crate::greenlet::engine;
 use crate::greenlet::error::Deadlock;
 use crate::greenlet::hot::{Hot, Phase, hot};
 use crate::greenlet::report;
+use crate::greenlet::seed::Subject;
 use crate::greenlet::wake;
 use crate::reactor::{Reactor, Wait};
 use crate::stack::StackSize;
@@ -154,6 +155,13 @@ pub(crate) fn local(_hub: &'static Hub, address: usize) -> ControlRef {
     // SAFETY: invariant 1: callers hold an address together with this hub's name, so it was a control block of this
     // thread, whose arena stands while the hub does. It may be stale; control.rs says why that is harmless.
     unsafe { ControlRef::from_address(address) }
+}
+
+/// As [`local`], for what may be a seed.
+#[inline]
+pub(crate) fn local_subject(_hub: &'static Hub, address: usize) -> Subject {
+    // SAFETY: as in `local`; seed.rs says the same of seeds.
+    unsafe { Subject::from_address(address) }
 }
 
 /// The hub of this thread; made if there is none.
@@ -470,7 +478,7 @@ fn turn(hot: &'static Hot) -> ControlRef {
 /// Which runnable greenlet is next: the one place that decides it (a seeded order will too).
 fn pick(hot: &'static Hot, hub: &Hub) -> Option<ControlRef> {
     hot.queue.set_budget(hub.limits.get().batch);
-    let c = hot.queue.pop_in_budget()?;
+    let c = engine::embodied(hot, hot.queue.pop_in_budget()?);
     if !hub.callbacks.borrow().is_empty() {
         hot.queue.set_budget(0);
     }

@@ -1,8 +1,8 @@
 //! `JoinHandle`: a task as others see it, on its own thread or on another.
 //!
-//! A handle is plain data: the hub's name, the control block's address, the id. On the task's own thread it looks at the
-//! control block; from another thread everything is a message to the hub (remote.rs), and only `is_finished` reads one
-//! atomic, inside the hub's gate (invariant 1).
+//! A handle is plain data: the hub's name, the address of the task's seed or control block, the id. On the task's own
+//! thread it looks there; from another thread everything is a message to the hub (remote.rs), and only `is_finished` reads
+//! two atomics, inside the hub's gate (invariant 1).
 #![forbid(unsafe_code)]
 
 use core::fmt;
@@ -21,9 +21,10 @@ use super::record::{
 use super::remote;
 use crate::clock::{Instant, deadline_after};
 use crate::greenlet::body;
-use crate::greenlet::control::{ControlRef, State};
+use crate::greenlet::control::flag;
 use crate::greenlet::error::Deadlock;
 use crate::greenlet::hot::{Hot, Phase, hot};
+use crate::greenlet::seed::Subject;
 use crate::hub::error;
 use crate::hub::sched::{self, Hub, Message, Ref};
 use crate::hub::{HubHandle, lifecycle};
@@ -129,7 +130,7 @@ impl fmt::Display for JoinError {
 
 impl std::error::Error for JoinError {}
 
-/// Where the control block is.
+/// Where the seed or the control block is.
 #[derive(Clone)]
 pub(super) enum Place {
     /// The task was spawned by the thread that made the handle.
@@ -165,8 +166,8 @@ pub(super) struct Address {
 
 /// Where the task is, seen from here.
 pub(super) enum Seen {
-    /// On this thread: its control block, which is the task's as long as the handle is attached.
-    Here(&'static Hot, &'static Hub, ControlRef),
+    /// On this thread: its seed or control block, which is the task's as long as the handle is attached.
+    Here(&'static Hot, &'static Hub, Subject),
     /// On another thread.
     There,
     /// Its hub has ended, or belongs to the parent of this forked process; or it was never spawned.
@@ -183,7 +184,7 @@ impl Address {
                     return Seen::Gone;
                 }
                 match self.place.address() {
-                    Some(a) => Seen::Here(hot, hub, sched::local(hub, a)),
+                    Some(a) => Seen::Here(hot, hub, sched::local_subject(hub, a)),
                     // Spawned onto this hub by another thread, and the message was not read yet.
                     None if self.place.failed() => Seen::Gone,
                     None => Seen::There,
@@ -194,23 +195,23 @@ impl Address {
         }
     }
 
-    /// Whether `c` is this task, alive or dead with its outcome there.
+    /// Whether `task` is this task, alive or dead with its outcome there.
     #[inline]
-    pub(super) fn is(&self, c: ControlRef) -> bool {
-        c.id.get() == self.id
+    pub(super) fn is(&self, task: Subject) -> bool {
+        task.id() == self.id
     }
 
-    /// Runs `f` with the task's control block, in its hub. Dropped uncalled if there is none any more.
+    /// Runs `f` with the task, in its hub. Dropped uncalled if it is gone.
     pub(super) fn call(
         &self,
-        f: impl FnOnce(&'static Hot, &'static Hub, ControlRef) + Send + 'static,
+        f: impl FnOnce(&'static Hot, &'static Hub, Subject) + Send + 'static,
     ) {
         let address = self.clone();
         let call = move || {
-            if let Seen::Here(hot, hub, c) = address.look()
-                && address.is(c)
+            if let Seen::Here(hot, hub, task) = address.look()
+                && address.is(task)
             {
-                f(hot, hub, c);
+                f(hot, hub, task);
             }
         };
         // Comes back if the hub has ended, and is dropped.
@@ -231,20 +232,20 @@ pub struct JoinHandle<T> {
 
 /// Waits for the end of a task of this thread.
 struct Joining {
-    c: ControlRef,
+    task: Subject,
     id: u64,
 }
 
 impl Waiting for Joining {
     fn granted(&self) -> bool {
-        self.c.id.get() != self.id || self.c.state.get() == State::Dead
+        self.task.id() != self.id || self.task.is_dead()
     }
 }
 
 impl Drop for Joining {
     fn drop(&mut self) {
-        if self.c.id.get() == self.id {
-            self.c.upper.joiner.set(core::ptr::null());
+        if self.task.id() == self.id {
+            self.task.joiner().set(core::ptr::null());
         }
     }
 }
@@ -258,17 +259,14 @@ pub(super) fn join_reason(id: u64) -> Reason {
     }
 }
 
-/// Waits until `c`, which has the given id, is dead; says why it cannot, if so.
+/// Waits until `task`, which has the given id and is not dead, is; says why it cannot, if so.
 #[inline(never)]
-fn await_end(c: ControlRef, id: u64) -> Option<JoinError> {
-    if c.state.get() == State::Dead {
-        return None;
-    }
+fn await_end(task: Subject, id: u64) -> Option<JoinError> {
     let ticket = match Ticket::new() {
         Ok(t) => t,
         Err(e) => return Some(JoinError::CannotWait(e)),
     };
-    match park(c, id, ticket, None, Report::ERRORS) {
+    match park(task, id, ticket, None, Report::ERRORS) {
         End::Granted => None,
         end => Some(no_value(end)),
     }
@@ -283,22 +281,15 @@ fn no_value(end: End) -> JoinError {
     }
 }
 
-/// Parks until `c` is dead.
-fn park(
-    c: ControlRef,
-    id: u64,
-    ticket: Ticket,
-    deadline: Option<Instant>,
-    report: Report,
-) -> End {
+/// Parks until `task` is dead.
+fn park(task: Subject, id: u64, ticket: Ticket, deadline: Option<Instant>, report: Report) -> End {
     let Ticket::Greenlet(_, _, waiter) = ticket else {
         return End::Unwinding;
     };
     let joiner = Joiner { waiter, list: None };
     // After `joiner`, so that it is dropped, and clears the field, before that.
-    let joining = Joining { c, id };
-    c.upper
-        .joiner
+    let joining = Joining { task, id };
+    task.joiner()
         .set(core::ptr::from_ref::<Joiner<'_>>(&joiner).cast());
     let how = How {
         reasons: &[join_reason(id)],
@@ -331,10 +322,14 @@ impl<T: 'static> JoinHandle<T> {
     pub fn join(self) -> Result<T, JoinError> {
         // The usual way, apart so that it carries nothing of the others: a task of this thread, without a limit.
         match self.address.look() {
-            Seen::Here(hot, _, c) if self.address.is(c) => match await_end(c, self.address.id) {
-                None => self.fetch(hot, c),
-                Some(why) => Err(why),
-            },
+            Seen::Here(hot, _, task) if self.address.is(task) => {
+                if !task.is_dead()
+                    && let Some(why) = await_end(task, self.address.id)
+                {
+                    return Err(why);
+                }
+                self.fetch(hot, task)
+            }
             _ => self.join_elsewhere(),
         }
     }
@@ -405,18 +400,18 @@ impl<T: 'static> JoinHandle<T> {
         report: Report,
     ) -> Result<Result<T, JoinError>, (End, Self)> {
         match self.address.look() {
-            Seen::Here(hot, _, c) if self.address.is(c) => {
-                if c.state.get() != State::Dead {
+            Seen::Here(hot, _, task) if self.address.is(task) => {
+                if !task.is_dead() {
                     let ticket = match Ticket::new() {
                         Ok(t) => t,
                         Err(e) => return Ok(Err(JoinError::CannotWait(e))),
                     };
-                    let end = park(c, self.address.id, ticket, deadline, report);
+                    let end = park(task, self.address.id, ticket, deadline, report);
                     if !matches!(end, End::Granted) {
                         return Err((end, self));
                     }
                 }
-                Ok(self.fetch(hot, c))
+                Ok(self.fetch(hot, task))
             }
             Seen::Here(..) | Seen::Gone => {
                 self.used_up();
@@ -444,9 +439,9 @@ impl<T: 'static> JoinHandle<T> {
 
     /// Takes the outcome of the dead task.
     #[inline]
-    pub(super) fn fetch(self, hot: &'static Hot, c: ControlRef) -> Result<T, JoinError> {
+    pub(super) fn fetch(self, hot: &'static Hot, task: Subject) -> Result<T, JoinError> {
         self.used_up();
-        remote::outcome::<T>(hot, c)
+        remote::outcome::<T>(hot, task)
     }
 }
 
@@ -461,12 +456,12 @@ impl<T> JoinHandle<T> {
     /// Never switches. Join the handle to wait for the end.
     pub fn kill(&self) {
         match self.address.look() {
-            Seen::Here(hot, _, c) => {
-                if self.address.is(c) {
-                    kill_here(hot, c);
+            Seen::Here(hot, _, task) => {
+                if self.address.is(task) {
+                    kill_here(hot, task);
                 }
             }
-            Seen::There => self.address.call(|hot, _, c| kill_here(hot, c)),
+            Seen::There => self.address.call(|hot, _, task| kill_here(hot, task)),
             Seen::Gone => {}
         }
     }
@@ -475,7 +470,7 @@ impl<T> JoinHandle<T> {
     #[doc(alias = "ready")]
     pub fn is_finished(&self) -> bool {
         match self.address.look() {
-            Seen::Here(_, _, c) => !self.address.is(c) || c.state.get() == State::Dead,
+            Seen::Here(_, _, task) => !self.address.is(task) || task.is_dead(),
             Seen::There => match (self.address.hub.enter(), self.address.place.address()) {
                 (Some(_inside), Some(address)) => remote::alive(address) != self.address.id,
                 (Some(_), None) => false,
@@ -504,10 +499,10 @@ impl<T> JoinHandle<T> {
     pub fn on_done(&self, cb: impl FnOnce(Outcome) + Send + 'static) -> LinkId {
         let id = LinkId(hot().unique_id().get());
         match self.address.look() {
-            Seen::Here(hot, hub, c) if self.address.is(c) => link(
+            Seen::Here(hot, hub, task) if self.address.is(task) => link(
                 hot,
                 hub,
-                c,
+                task,
                 Link {
                     id,
                     call: Box::new(cb),
@@ -515,11 +510,11 @@ impl<T> JoinHandle<T> {
             ),
             Seen::Here(..) | Seen::Gone => {}
             Seen::There => {
-                self.address.call(move |hot, hub, c| {
+                self.address.call(move |hot, hub, task| {
                     link(
                         hot,
                         hub,
-                        c,
+                        task,
                         Link {
                             id,
                             call: Box::new(cb),
@@ -534,9 +529,9 @@ impl<T> JoinHandle<T> {
     /// Removes a link that has not run. On another thread's task this happens when its hub reads the message.
     pub fn unlink(&self, id: LinkId) {
         match self.address.look() {
-            Seen::Here(_, _, c) if self.address.is(c) => unlink(c, id),
+            Seen::Here(_, _, task) if self.address.is(task) => unlink(task, id),
             Seen::Here(..) | Seen::Gone => {}
-            Seen::There => self.address.call(move |_, _, c| unlink(c, id)),
+            Seen::There => self.address.call(move |_, _, task| unlink(task, id)),
         }
     }
 
@@ -552,48 +547,50 @@ impl<T> JoinHandle<T> {
     }
 }
 
-fn kill_here(hot: &'static Hot, c: ControlRef) {
-    if cfg!(panic = "abort") && c.has(crate::greenlet::control::flag::STARTED) {
+fn kill_here(hot: &'static Hot, task: Subject) {
+    if cfg!(panic = "abort") && task.grown().is_some_and(|c| c.has(flag::STARTED)) {
         return;
     }
-    lifecycle::kill_task(hot, c);
+    lifecycle::kill_task(hot, task);
 }
 
-fn link(hot: &'static Hot, hub: &'static Hub, c: ControlRef, link: Link) {
-    if c.state.get() == State::Dead {
-        c.upper.handle.set(c.upper.handle.get() | OBSERVED);
-        let outcome = Outcome::of(c.ending.get());
+fn link(hot: &'static Hot, hub: &'static Hub, task: Subject, link: Link) {
+    if task.is_dead() {
+        task.handle().set(task.handle().get() | OBSERVED);
+        let outcome = Outcome::of(task.ending());
         hub.call_soon(hot, move || (link.call)(outcome));
-    } else {
+    } else if let Some(c) = task.control(hot) {
         with_ext(c, |e| e.links.push(link));
     }
 }
 
-fn unlink(c: ControlRef, id: LinkId) {
-    let removed = peek_ext(c, |e| {
-        e.links
-            .iter()
-            .position(|l| l.id == id)
-            .map(|i| e.links.remove(i))
+fn unlink(task: Subject, id: LinkId) {
+    let removed = task.grown().and_then(|c| {
+        peek_ext(c, |e| {
+            e.links
+                .iter()
+                .position(|l| l.id == id)
+                .map(|i| e.links.remove(i))
+        })
     });
     // Dropped here, outside of the borrow: it is user code.
     drop(removed);
 }
 
 /// Gives up the handle's claim on the outcome.
-fn detach(hot: &'static Hot, hub: &'static Hub, c: ControlRef) {
-    c.upper.handle.set(c.upper.handle.get() | DETACHED);
-    if c.state.get() == State::Dead {
-        settle(hot, hub, c);
+fn detach(hot: &'static Hot, hub: &'static Hub, task: Subject) {
+    task.handle().set(task.handle().get() | DETACHED);
+    if task.is_dead() {
+        settle(hot, hub, task);
     }
 }
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
         match self.address.look() {
-            Seen::Here(hot, hub, c) => {
-                if self.address.is(c) {
-                    detach(hot, hub, c);
+            Seen::Here(hot, hub, task) => {
+                if self.address.is(task) {
+                    detach(hot, hub, task);
                 }
             }
             Seen::There => self.address.call(detach),

@@ -19,8 +19,8 @@ use super::handle::{Address, JoinError, JoinHandle, Place, join_reason, to_resul
 use super::record::{Watch, add_watcher};
 use crate::clock::Instant;
 use crate::greenlet::body;
-use crate::greenlet::control::{ControlRef, State};
 use crate::greenlet::hot::{Hot, hot};
+use crate::greenlet::seed::Subject;
 use crate::hub::HubHandle;
 use crate::hub::sched::Message;
 use crate::park::{End, How, Report, Ticket, Unparker, Waiting, park_until};
@@ -30,19 +30,19 @@ const TAKING: u8 = 1;
 const FILLED: u8 = 2;
 const CANCELLED: u8 = 3;
 
-/// The id of who lives in a control block of another thread. The caller is inside that hub's gate.
+/// The id of the task at an address of another thread, 0 if it has ended. The caller is inside that hub's gate.
 pub(super) fn alive(address: usize) -> u64 {
-    // SAFETY: inside the gate the owner's slabs stay mapped (invariant 9: `close` waits), and the field is atomic; the
-    // reference lives for this expression only and nothing else of the control block is touched (invariant 1).
-    unsafe { ControlRef::from_address(address) }.alive()
+    // SAFETY: inside the gate the owner's slabs and seeds stay mapped (invariant 9: `close` waits), and what is asked for
+    // is atomic; the reference lives for this expression only and nothing else is touched (invariant 1).
+    unsafe { Subject::from_address(address) }.alive()
 }
 
-/// Fetches the outcome of the dead `c`.
+/// Fetches the outcome of the dead `task`.
 #[inline]
-pub(super) fn outcome<T>(hot: &'static Hot, c: ControlRef) -> Result<T, JoinError> {
-    debug_assert_eq!(c.state.get(), State::Dead);
+pub(super) fn outcome<T>(hot: &'static Hot, task: Subject) -> Result<T, JoinError> {
+    debug_assert!(task.is_dead());
     // SAFETY: `T` is the type of the handle, which `spawn` made together with the task.
-    to_result(unsafe { body::fetch::<T>(hot, c) })
+    to_result(unsafe { body::fetch::<T>(hot, task) })
 }
 
 /// The numbers of the mailboxes of one `join_all` that were filled, in that order.
@@ -117,17 +117,17 @@ unsafe impl<T> Send for Post<T> {}
 
 impl<T> Post<T> {
     /// Runs in the task's hub when the task is dead. If the joiner gave up, the outcome stays there for its handle.
-    fn deliver(self, c: ControlRef) {
+    fn deliver(self, task: Subject) {
         if self.0.claim() {
-            self.0.fill(outcome::<T>(hot(), c));
+            self.0.fill(outcome::<T>(hot(), task));
         }
     }
 }
 
 impl<T> Watch for Post<T> {
-    fn tell(self: Box<Self>, c: Option<ControlRef>) {
-        if let Some(c) = c {
-            self.deliver(c);
+    fn tell(self: Box<Self>, task: Option<Subject>) {
+        if let Some(task) = task {
+            self.deliver(task);
         }
     }
 
@@ -157,10 +157,10 @@ pub(super) fn watch<T: 'static>(
         unparker: ticket.unparker(),
     });
     let post = Post(Arc::clone(&mailbox));
-    handle.address.call(move |_, _, c| {
-        if c.state.get() == State::Dead {
-            post.deliver(c);
-        } else {
+    handle.address.call(move |hot, _, task| {
+        if task.is_dead() {
+            post.deliver(task);
+        } else if let Some(c) = task.control(hot) {
             add_watcher(c, Box::new(post));
         }
     });
