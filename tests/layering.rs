@@ -139,6 +139,10 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "src/reactor/",
         "file descriptors and system calls of the poll",
     ),
+    (
+        "src/park/lock.rs",
+        "the one raw cell under locks, queues and events",
+    ),
     ("src/task/mod.rs", "vouches for the type of a task's result"),
     (
         "src/task/record.rs",

@@ -218,6 +218,9 @@ pub(crate) struct Control {
     pub(crate) upper: Upper,
 
     // The cold part: whoever fills anything in here that does not go by itself sets `flag::COLD`.
+    /// park: the word on which a wait is granted or given up, by one compare-and-swap (invariant 14). Other threads reach
+    /// it inside the hub's gate. Never cleared: it names one wait for all time.
+    pub(crate) grant: AtomicU64,
     pub(crate) parent: Cell<Option<ControlRef>>,
     pub(crate) parent_inbox: Cell<u64>,
     /// The inbox it was born with (0 for tasks and the root).
@@ -244,7 +247,7 @@ pub(crate) struct Control {
 #[cfg(not(feature = "sanitizer"))]
 const _: () = assert!(core::mem::offset_of!(Control, park_epoch) == 64);
 #[cfg(not(feature = "sanitizer"))]
-const _: () = assert!(core::mem::offset_of!(Control, parent) == 128);
+const _: () = assert!(core::mem::offset_of!(Control, grant) == 128);
 
 /// The state, as a `Cell` would hold it; other threads read it inside the hub's gate.
 pub(crate) struct StateCell(AtomicU8);
@@ -368,6 +371,7 @@ impl Control {
             table: Cell::new(None),
             body: Cell::new(ptr::null_mut()),
             upper: Upper::new(),
+            grant: AtomicU64::new(0),
             parent: Cell::new(None),
             parent_inbox: Cell::new(0),
             own_inbox: Cell::new(0),

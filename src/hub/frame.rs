@@ -4,44 +4,65 @@
 //! a reason wakes nobody.
 
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Instant;
 use crate::greenlet::control::ControlRef;
 
 /// Why a greenlet waits.
 #[derive(Clone, Copy)]
-pub(crate) struct Reason {
+pub(crate) struct Reason<'a> {
     /// "sleep", "join of a task", "read of a socket" …
     pub(crate) kind: &'static str,
     /// A number that tells the object from others of its kind: an id, a descriptor, an address. 0 if there is none.
     pub(crate) object: usize,
-    /// Who could end the wait, if that is one greenlet: its id.
-    pub(crate) owner: Option<fn(usize) -> Option<u64>>,
+    pub(crate) owner: HeldBy<'a>,
 }
 
-impl Reason {
+/// Who could end a wait, if that is one greenlet.
+#[derive(Clone, Copy)]
+pub(crate) enum HeldBy<'a> {
+    /// Nobody in particular.
+    Nobody,
+    /// The greenlet with this id.
+    Known(u64),
+    /// The one whose id stands there now; 0 is nobody.
+    #[allow(dead_code)]
+    Cell(&'a AtomicU64),
+}
+
+impl<'a> Reason<'a> {
     /// A wait that nobody in particular could end.
     pub(crate) const fn new(kind: &'static str, object: usize) -> Self {
         Self {
             kind,
             object,
-            owner: None,
+            owner: HeldBy::Nobody,
         }
+    }
+
+    /// The same, with who could end the wait.
+    pub(crate) const fn held_by(self, owner: HeldBy<'a>) -> Self {
+        Self { owner, ..self }
     }
 
     /// The id of who could end the wait.
     pub(crate) fn owner(&self) -> Option<u64> {
-        self.owner.and_then(|f| f(self.object))
+        match self.owner {
+            HeldBy::Nobody => None,
+            HeldBy::Known(id) => Some(id),
+            HeldBy::Cell(id) => Some(id.load(Ordering::Relaxed)).filter(|id| *id != 0),
+        }
     }
 }
 
-impl fmt::Debug for Reason {
+impl fmt::Debug for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind)?;
         if self.object != 0 {
@@ -53,7 +74,7 @@ impl fmt::Display for Reason {
 
 /// A park in progress; lives in the frame of `park_until`, and hangs off the control block meanwhile.
 pub(crate) struct Frame<'a> {
-    pub(crate) reasons: &'a [Reason],
+    pub(crate) reasons: &'a [Reason<'a>],
     pub(crate) since: Instant,
     /// Ends the wait for good because its hub ends: no grant may come any more (invariant 14).
     pub(crate) abandon: &'a dyn Fn(),

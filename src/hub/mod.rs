@@ -41,7 +41,7 @@ pub use self::fork::reinit;
 pub use self::lifecycle::{Shutdown, run, run_until_idle, shutdown};
 pub use crate::greenlet::error::Deadlock;
 
-/// What the two protocol files are built from.
+/// What the protocol files (here and in `park`) are built from.
 ///
 /// They name this module as `super::primitives` and nothing else, so that the model tests can include the same files
 /// under a parent whose `primitives` come from loom. This is not done by `cfg(loom)` in the files, because loom is a
@@ -51,6 +51,14 @@ pub(crate) mod primitives {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
     use std::time::Duration;
+
+    /// A constructor that is `const` here; a model's atomics cannot be.
+    macro_rules! const_in_library {
+        ($(#[$meta:meta])* $vis:vis fn $($rest:tt)*) => {
+            $(#[$meta])* $vis const fn $($rest)*
+        };
+    }
+    pub(crate) use const_in_library;
 
     /// std's cell behind the two access methods that loom's cell has, which checks there that no access overlaps
     /// another.

@@ -16,6 +16,7 @@
 //! This file holds no borrow of its cells while user code runs.
 
 use core::cell::{Cell, RefCell};
+use core::sync::atomic::AtomicU64;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -25,7 +26,7 @@ use super::error::LimitReached;
 use super::remote::{HubRef, Notify, Owner, Pool, Shared};
 use super::{deadlock, fork};
 use crate::clock::{Clock, Instant};
-use crate::greenlet::control::{ControlRef, State, attention};
+use crate::greenlet::control::{Control, ControlRef, State, attention};
 use crate::greenlet::engine;
 use crate::greenlet::error::Deadlock;
 use crate::greenlet::hot::{Hot, Phase, hot};
@@ -162,6 +163,25 @@ pub(crate) fn local(_hub: &'static Hub, address: usize) -> ControlRef {
 pub(crate) fn local_subject(_hub: &'static Hub, address: usize) -> Subject {
     // SAFETY: as in `local`; seed.rs says the same of seeds.
     unsafe { Subject::from_address(address) }
+}
+
+/// Calls `f` with the word on which the wait of a greenlet of any thread is granted; `None` if its hub has ended.
+///
+/// `control` is an address that came from that hub's own thread, together with `hub`.
+#[inline]
+pub(crate) fn with_grant<R>(
+    hub: Ref,
+    control: usize,
+    f: impl FnOnce(&AtomicU64) -> R,
+) -> Option<R> {
+    let _inside = match get(hot()) {
+        Some(own) if own.handle() == hub => None,
+        _ => Some(hub.enter()?),
+    };
+    // SAFETY: the hub's own thread, or inside its gate: its slabs and thread-locals stay mapped (invariant 9: `close`
+    // waits), the field is atomic, and nothing else of the control block is touched (invariant 1).
+    let word = unsafe { &(*(control as *const Control)).grant };
+    Some(f(word))
 }
 
 /// The hub of this thread; made if there is none.

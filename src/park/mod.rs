@@ -23,19 +23,39 @@
 //! | own unwinding            | `Unwinding`, without parking   | parks all the same     |
 //!
 //! This file grants nothing and knows no object that is waited for.
-#![forbid(unsafe_code)]
 
-// The node itself is for locks, queues and events: what has a list of waiters. Join and io, which are here so far, have
-// one waiter each, and ask other things whether they were granted.
-#[cfg_attr(not(test), expect(dead_code))]
-mod node;
+#[allow(dead_code)]
+mod block;
+#[allow(dead_code)]
+mod claim;
+#[allow(dead_code)]
+mod lock;
+#[allow(dead_code)]
+mod select;
+#[cfg(test)]
+mod tests;
+#[allow(dead_code)]
+mod wait_queue;
+mod word;
 
 use core::panic::Location;
 use std::io;
 use std::time::Duration;
 
-pub(crate) use self::node::Unparker;
-pub(crate) use crate::hub::frame::Reason;
+#[allow(unused_imports)]
+pub(crate) use self::block::{Blocked, Place, Turn, block};
+#[allow(unused_imports)]
+pub(crate) use self::claim::{Claim, Unparker};
+#[allow(unused_imports)]
+pub(crate) use self::lock::Lock;
+#[allow(unused_imports)]
+pub(crate) use self::select::{Selectable, Selected, select};
+#[allow(unused_imports)]
+pub(crate) use self::wait_queue::{Key, WaitQueue};
+#[allow(unused_imports)]
+pub(crate) use self::word::{Arm, Grant};
+pub(crate) use crate::hub::frame::{HeldBy, Reason};
+use crate::hub::primitives;
 
 use crate::clock::Instant;
 use crate::greenlet::control::{ControlRef, State, attention};
@@ -86,7 +106,7 @@ impl Report {
 /// How to wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct How<'a> {
-    pub(crate) reasons: &'a [Reason],
+    pub(crate) reasons: &'a [Reason<'a>],
     /// `None`: until it is granted.
     pub(crate) deadline: Option<Instant>,
     pub(crate) report: Report,
@@ -116,6 +136,11 @@ pub(crate) trait Waiting {
     /// Gives up. False if it was granted meanwhile: then the wait ends `Granted` after all.
     fn cancel(&self) -> bool {
         true
+    }
+
+    /// The waiter's hub ends, so it will never run again: gives up, and what was granted meanwhile goes to others.
+    fn abandon(&self) {
+        self.cancel();
     }
 }
 
@@ -189,14 +214,7 @@ impl Ticket {
 
     /// What wakes this park, from any thread.
     pub(crate) fn unparker(&self) -> Unparker {
-        match self {
-            Self::Greenlet(_, hub, w) => Unparker::Greenlet {
-                hub: hub.handle(),
-                control: w.control.address(),
-                epoch: w.epoch,
-            },
-            Self::Thread => Unparker::Thread(std::thread::current()),
-        }
+        Unparker::of(self)
     }
 }
 
@@ -262,9 +280,7 @@ fn park_greenlet<W: Waiting>(
     let frame = Frame {
         reasons: how.reasons,
         since: hub.clock.last(),
-        abandon: &|| {
-            waiting.cancel();
-        },
+        abandon: &|| waiting.abandon(),
         timed: how.deadline.is_some(),
     };
     with_frame(me, &frame, || {

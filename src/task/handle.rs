@@ -28,7 +28,7 @@ use crate::greenlet::seed::Subject;
 use crate::hub::error;
 use crate::hub::sched::{self, Hub, Message, Ref};
 use crate::hub::{HubHandle, lifecycle};
-use crate::park::{End, How, Reason, Report, Ticket, Waiting, park_until};
+use crate::park::{End, HeldBy, How, Reason, Report, Ticket, Waiting, park_until};
 
 /// How long `try_join` gives another thread's hub to hand over a result that is there.
 const HAND_OVER: Duration = Duration::from_millis(1);
@@ -251,12 +251,8 @@ impl Drop for Joining {
 }
 
 /// A reason whose object is a task that could end the wait.
-pub(super) fn join_reason(id: u64) -> Reason {
-    Reason {
-        kind: "join of task",
-        object: id as usize,
-        owner: Some(|id| Some(id as u64)),
-    }
+pub(super) fn join_reason(id: u64) -> Reason<'static> {
+    Reason::new("join of task", id as usize).held_by(HeldBy::Known(id))
 }
 
 /// Waits until `task`, which has the given id and is not dead, is; says why it cannot, if so.

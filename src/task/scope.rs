@@ -46,7 +46,7 @@ use crate::greenlet::wake;
 use crate::greenlet::{engine, report};
 use crate::hub::lifecycle::kill_task;
 use crate::hub::sched::{self, Ref, Waiter};
-use crate::park::{End, How, Reason, Report, Ticket, Waiting, park_until};
+use crate::park::{End, HeldBy, How, Reason, Report, Ticket, Waiting, park_until};
 
 /// What a scope and its tasks share. Lives in the frame of `scope`.
 struct Core {
@@ -146,14 +146,14 @@ impl Core {
     }
 
     /// Why it waits: for the oldest task that is left, as far as is known. A circle through any of them is a deadlock.
-    fn reason(&self) -> Reason {
+    fn reason(&self) -> Reason<'static> {
         let children = self.children.borrow();
         let oldest = children.iter().find(|c| is_alive(c)).map(|c| c.1);
-        Reason {
-            kind: "end of a scope, and so of task",
-            object: oldest.unwrap_or(0) as usize,
-            owner: oldest.map(|_| (|id| Some(id as u64)) as fn(usize) -> Option<u64>),
-        }
+        Reason::new(
+            "end of a scope, and so of task",
+            oldest.unwrap_or(0) as usize,
+        )
+        .held_by(oldest.map_or(HeldBy::Nobody, HeldBy::Known))
     }
 
     /// Waits until no task is left. Returns the deadlock for which they were killed, if they were.

@@ -1,0 +1,159 @@
+//! The blocking call of one object: look, queue up, park, leave. What locks, queues and events all do.
+//!
+//! ```text
+//! enter (under the lock): done → Now      │ not yet: the payload goes into the wait queue
+//! park  ── granted ──► Granted(kind)         the granter has the payload; the entry is gone
+//!       ── anything else ──► leave: entry and payload come back → Ended(end, payload)
+//!       ── unwinds ──► leave: the payload is dropped outside of the lock
+//! ```
+//!
+//! Who leaves ungranted may have stood in the way of others (a semaphore's first waiter, who wanted many): the object is told, by
+//! [`Place::left`]. A waiter that was granted and whose hub then ends never runs again: [`Place::refund`] gives on what it got.
+#![forbid(unsafe_code)]
+
+use super::claim::Claim;
+use super::lock::Lock;
+use super::wait_queue::{Key, WaitQueue};
+use super::word::Grant;
+use super::{End, How, Ticket, Waiting, park_until};
+
+/// An object with one list of waiters.
+pub(crate) trait Place {
+    /// What its lock guards.
+    type State;
+    /// What a waiter leaves there while it waits.
+    type Payload;
+
+    /// Its lock.
+    fn lock(&self) -> &Lock<Self::State>;
+
+    /// The list, in the state.
+    fn waiters(state: &mut Self::State) -> &mut WaitQueue<Self::Payload>;
+
+    /// A waiter has left that was not granted.
+    fn left(&self) {}
+
+    /// A waiter that was granted will never run again: its hub has ended.
+    fn refund(&self, _grant: Grant) {}
+}
+
+/// How a blocking call went.
+#[derive(Debug)]
+pub(crate) enum Blocked<R, E> {
+    /// It did not have to wait.
+    Now(R),
+    /// It waited, and was granted.
+    Granted(Grant),
+    /// It waited in vain. The payload is there, unless the wait never began.
+    Ended(End, Option<E>),
+}
+
+/// Waits at `place`. `enter` looks once more, under the lock: `Ok` if there is nothing to wait for, else the payload; with
+/// true, it queues up before all others.
+#[inline]
+pub(crate) fn block<P: Place, R>(
+    place: &P,
+    ticket: Ticket,
+    how: &How<'_>,
+    enter: impl FnOnce(&mut P::State) -> Result<R, (P::Payload, Turn)>,
+) -> Blocked<R, P::Payload> {
+    let claim = Claim::new(&ticket);
+    let entered = place.lock().with(|state| match enter(state) {
+        Ok(r) => Ok(r),
+        Err((payload, turn)) => {
+            let waiters = P::waiters(state);
+            let who = claim.unparker().clone();
+            Err(match turn {
+                Turn::Last => waiters.push_back(who, 0, payload),
+                Turn::First => waiters.push_front(who, 0, payload),
+            })
+        }
+    });
+    let key = match entered {
+        Ok(r) => return Blocked::Now(r),
+        Err(key) => key,
+    };
+    let mut waiter = Waiter {
+        place,
+        claim,
+        key: Some(key),
+    };
+    match park_until(ticket, how, &waiter) {
+        End::Granted => {
+            waiter.key = None;
+            match waiter.claim.grant() {
+                Some(grant) => Blocked::Granted(grant),
+                None => unreachable!("a wait that ended granted was not"),
+            }
+        }
+        end => {
+            let payload = waiter.leave();
+            Blocked::Ended(end, payload)
+        }
+    }
+}
+
+/// Where a waiter queues up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Turn {
+    /// Behind all others.
+    Last,
+    /// Before all others.
+    First,
+}
+
+struct Waiter<'a, P: Place> {
+    place: &'a P,
+    claim: Claim,
+    /// `None` once the entry is not its own any more.
+    key: Option<Key>,
+}
+
+impl<P: Place> Waiter<'_, P> {
+    /// Takes the entry back; the payload too, if nobody has it.
+    fn leave(&mut self) -> Option<P::Payload> {
+        let key = self.key.take()?;
+        let payload = self
+            .place
+            .lock()
+            .with(|state| P::waiters(state).remove(key));
+        self.place.left();
+        payload
+    }
+}
+
+impl<P: Place> Waiting for Waiter<'_, P> {
+    fn granted(&self) -> bool {
+        self.claim.granted()
+    }
+
+    fn cancel(&self) -> bool {
+        self.claim.shut()
+    }
+
+    fn abandon(&self) {
+        if self.claim.shut() {
+            if let Some(key) = self.key {
+                let payload = self
+                    .place
+                    .lock()
+                    .with(|state| P::waiters(state).remove(key));
+                // It is the waiter's, whose stack is leaked: no destructor runs (invariant 9).
+                core::mem::forget(payload);
+            }
+            self.place.left();
+        } else if let Some(grant) = self.claim.grant() {
+            self.place.refund(grant);
+        }
+    }
+}
+
+impl<P: Place> Drop for Waiter<'_, P> {
+    fn drop(&mut self) {
+        if self.key.is_some() {
+            // It unwinds, so it was not granted: park_until cancels before it raises anything.
+            self.claim.shut();
+            drop(self.leave());
+        }
+    }
+}

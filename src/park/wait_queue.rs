@@ -1,0 +1,259 @@
+//! The waiters of one object, first come, first served, each with something of its own that lies here while it waits.
+//!
+//! ```text
+//! entries   [ A · B · · C ]     head → A → B → C ← tail     free → · → ·
+//! ```
+//!
+//! | an entry | linked | who ends that |
+//! | --- | --- | --- |
+//! | waits | yes | a grant that wins: unlinked and freed, its payload goes to the granter |
+//! | waits | yes | its owner leaves: unlinked and freed, the payload goes back to it |
+//! | its wait has ended | yes | a grant that loses: unlinked, kept with its payload for the owner |
+//! | its wait has ended | no | its owner leaves: freed, the payload goes back to it |
+//!
+//! So a payload has exactly one taker, whoever wins: nothing is lost and nothing is there twice. An owner whose wait was
+//! granted need not come back.
+//!
+//! The queue lies inside its object's [`Lock`](super::Lock); it wakes nobody: who is to be woken comes out, to be woken
+//! after that lock was let go. It allocates when it grows, and keeps what it has. The model tests include this file as it is.
+#![forbid(unsafe_code)]
+
+use super::claim::Unparker;
+use super::word::{Arm, Grant};
+
+const NONE: u32 = u32::MAX;
+
+#[derive(Debug)]
+struct Entry<E> {
+    /// Who waits; `None` while the entry is free, and once a grant has lost.
+    who: Option<Unparker>,
+    payload: Option<E>,
+    arm: Arm,
+    /// Of this use of the entry.
+    stamp: u32,
+    /// In the list of waiters; `next` alone in that of the free.
+    prev: u32,
+    next: u32,
+}
+
+/// Names an entry to its owner.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "without it the entry cannot be taken back"]
+pub(crate) struct Key {
+    index: u32,
+    stamp: u32,
+}
+
+/// See the file's head.
+#[derive(Debug)]
+pub(crate) struct WaitQueue<E = ()> {
+    entries: Vec<Entry<E>>,
+    free: u32,
+    head: u32,
+    tail: u32,
+    len: u32,
+    stamp: u32,
+}
+
+impl<E> Default for WaitQueue<E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E> WaitQueue<E> {
+    /// Nobody waits.
+    pub(crate) const fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            free: NONE,
+            head: NONE,
+            tail: NONE,
+            len: 0,
+            stamp: 0,
+        }
+    }
+
+    /// How many wait, those included whose wait has ended and who have not left yet.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether nobody waits.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head == NONE
+    }
+
+    /// Whether somebody else than `who` waits: one select may wait at both ends of one object.
+    pub(crate) fn has_other(&self, who: &Unparker) -> bool {
+        let mut at = self.head;
+        while at != NONE {
+            let entry = &self.entries[at as usize];
+            if entry.who.as_ref().is_some_and(|w| !w.is(who)) {
+                return true;
+            }
+            at = entry.next;
+        }
+        false
+    }
+
+    /// Puts a waiter behind all others.
+    #[inline]
+    pub(crate) fn push_back(&mut self, who: Unparker, arm: Arm, payload: E) -> Key {
+        let key = self.take_entry(who, arm, payload);
+        self.link(key.index, self.tail, NONE);
+        key
+    }
+
+    /// Puts a waiter before all others: it was the first already, and lost to one that was faster.
+    pub(crate) fn push_front(&mut self, who: Unparker, arm: Arm, payload: E) -> Key {
+        let key = self.take_entry(who, arm, payload);
+        self.link(key.index, NONE, self.head);
+        key
+    }
+
+    /// The payload of the first waiter.
+    #[inline]
+    pub(crate) fn front(&self) -> Option<&E> {
+        self.entries
+            .get(self.head as usize)
+            .and_then(|e| e.payload.as_ref())
+    }
+
+    /// The first waiter itself.
+    #[inline]
+    pub(crate) fn front_waiter(&self) -> Option<&Unparker> {
+        self.entries
+            .get(self.head as usize)
+            .and_then(|e| e.who.as_ref())
+    }
+
+    /// Gives the first waiter that still waits what it waits for. Its payload comes out, and it is to be woken once the
+    /// object's lock was let go.
+    #[inline]
+    pub(crate) fn give(&mut self) -> Option<(E, Unparker)> {
+        self.grant(Grant::Given)
+    }
+
+    /// Tells the first waiter that still waits to look again. Otherwise as [`give`](Self::give).
+    #[inline]
+    pub(crate) fn tell(&mut self) -> Option<(E, Unparker)> {
+        self.grant(Grant::Told)
+    }
+
+    /// Gives all who wait now what they wait for, in order.
+    pub(crate) fn give_all(&mut self) -> Vec<(E, Unparker)> {
+        let mut all = Vec::with_capacity(self.len());
+        all.extend(core::iter::from_fn(|| self.give()));
+        all
+    }
+
+    /// Tells all who wait now to look again, in order.
+    pub(crate) fn tell_all(&mut self) -> Vec<(E, Unparker)> {
+        let mut all = Vec::with_capacity(self.len());
+        all.extend(core::iter::from_fn(|| self.tell()));
+        all
+    }
+
+    fn grant(&mut self, kind: impl Fn(Arm) -> Grant) -> Option<(E, Unparker)> {
+        while self.head != NONE {
+            let index = self.head;
+            self.unlink(index);
+            let entry = &mut self.entries[index as usize];
+            let Some(who) = entry.who.take() else {
+                continue;
+            };
+            if !who.grant(kind(entry.arm)) {
+                continue;
+            }
+            let payload = entry.payload.take();
+            self.release(index);
+            if let Some(payload) = payload {
+                return Some((payload, who));
+            }
+            debug_assert!(false, "a waiter without its payload");
+        }
+        None
+    }
+
+    /// The owner leaves; its payload comes back, unless its wait was granted.
+    #[inline]
+    pub(crate) fn remove(&mut self, key: Key) -> Option<E> {
+        let entry = self.entries.get_mut(key.index as usize)?;
+        if entry.stamp != key.stamp {
+            return None;
+        }
+        let payload = entry.payload.take();
+        if entry.who.take().is_some() {
+            self.unlink(key.index);
+        }
+        self.release(key.index);
+        payload
+    }
+
+    fn take_entry(&mut self, who: Unparker, arm: Arm, payload: E) -> Key {
+        // 0 is the stamp of a free entry.
+        self.stamp = self.stamp.wrapping_add(1).max(1);
+        let fresh = Entry {
+            who: Some(who),
+            payload: Some(payload),
+            arm,
+            stamp: self.stamp,
+            prev: NONE,
+            next: NONE,
+        };
+        let index = self.free;
+        let index = match self.entries.get_mut(index as usize) {
+            Some(entry) => {
+                self.free = entry.next;
+                *entry = fresh;
+                index
+            }
+            None => {
+                self.entries.push(fresh);
+                (self.entries.len() - 1) as u32
+            }
+        };
+        Key {
+            index,
+            stamp: self.stamp,
+        }
+    }
+
+    fn release(&mut self, index: u32) {
+        let entry = &mut self.entries[index as usize];
+        entry.stamp = 0;
+        entry.next = self.free;
+        self.free = index;
+    }
+
+    fn link(&mut self, index: u32, prev: u32, next: u32) {
+        let entry = &mut self.entries[index as usize];
+        (entry.prev, entry.next) = (prev, next);
+        match self.entries.get_mut(prev as usize) {
+            Some(e) => e.next = index,
+            None => self.head = index,
+        }
+        match self.entries.get_mut(next as usize) {
+            Some(e) => e.prev = index,
+            None => self.tail = index,
+        }
+        self.len += 1;
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let entry = &self.entries[index as usize];
+        let (prev, next) = (entry.prev, entry.next);
+        match self.entries.get_mut(prev as usize) {
+            Some(e) => e.next = next,
+            None => self.head = next,
+        }
+        match self.entries.get_mut(next as usize) {
+            Some(e) => e.prev = prev,
+            None => self.tail = prev,
+        }
+        self.len -= 1;
+    }
+}
