@@ -237,14 +237,15 @@ pub(crate) enum Outcome<T> {
 #[inline]
 pub(crate) unsafe fn fetch<T>(hot: &'static Hot, dead: impl Into<Subject>) -> Outcome<T> {
     let dead = dead.into();
-    let outcome = match dead.take_ending() {
+    let ending = dead.take_ending();
+    let outcome = if ending == Ending::Returned {
         // SAFETY: `run` put it there; the caller knows the type; `ending` says that it was not taken yet.
-        Ending::Returned => Outcome::Returned(unsafe { take::<T>(dead.body()) }),
-        Ending::Panicked => match dead.take_payload() {
+        Outcome::Returned(unsafe { take::<T>(dead.body()) })
+    } else {
+        match dead.take_payload(ending) {
             Some(p) => Outcome::Panicked(p),
             None => Outcome::Exited,
-        },
-        Ending::Exited | Ending::None => Outcome::Exited,
+        }
     };
     dead.release(hot);
     outcome
@@ -253,7 +254,8 @@ pub(crate) unsafe fn fetch<T>(hot: &'static Hot, dead: impl Into<Subject>) -> Ou
 /// Drops an outcome that nobody will fetch; reports it if it is a panic. Runs user code; swallows what it panics with.
 pub(crate) fn discard(dead: impl Into<Subject>) {
     let dead = dead.into();
-    match dead.take_ending() {
+    let ending = dead.take_ending();
+    match ending {
         Ending::Returned => {
             if let Some(table) = dead.table().filter(|t| t.value_needs_drop) {
                 // SAFETY: the table's type, and `ending` says that the value was not taken.
@@ -264,7 +266,7 @@ pub(crate) fn discard(dead: impl Into<Subject>) {
             }
         }
         Ending::Panicked => {
-            if let Some(payload) = dead.take_payload() {
+            if let Some(payload) = dead.take_payload(ending) {
                 report::unobserved(dead, payload);
             }
         }

@@ -470,14 +470,18 @@ impl Control {
         if self.is_native() {
             return None;
         }
-        let class = usize::from(self.flags.get() >> flag::CLASS & 0b11);
+        let size = match self.flags.get() >> flag::CLASS & 0b11 {
+            0 => StackSize::K64,
+            1 => StackSize::K256,
+            _ => StackSize::M1,
+        };
         let header = ptr::from_ref(self)
             .cast::<u8>()
             .wrapping_add(size_of::<Self>());
         let header = NonNull::new(header.cast_mut().cast())?;
         // SAFETY: the header follows the control block (`in_slot`); the class was noted by `begin`. Whether the slot is
         // live is the caller's concern as for every use of a control block that may be stale (the file's head).
-        Some(unsafe { Slot::from_header(header, StackSize::from_number(class)?) })
+        Some(unsafe { Slot::from_header(header, size) })
     }
 
     /// Where it was spawned.

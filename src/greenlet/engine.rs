@@ -298,7 +298,9 @@ pub(super) fn start(hot: &'static Hot, seed: SeedRef) -> ControlRef {
         lay_stack(c, slot, c.address());
         c
     };
-    c.attend(seed.attention());
+    if seed.is_killed() {
+        c.attend(attention::KILL);
+    }
     c.state.set(State::Runnable);
     c.body.set(seed.area());
     seed.grow(c);

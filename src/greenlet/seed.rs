@@ -41,7 +41,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use std::io;
 use std::sync::Arc;
 
-use super::control::{BodyTable, ControlRef, Ending, IdCell, Payload, State, attention, flag};
+use super::control::{BodyTable, ControlRef, Ending, IdCell, Payload, State, flag};
 use super::engine;
 use super::hot::Hot;
 use crate::stack::StackSize;
@@ -165,14 +165,10 @@ impl SeedRef {
         self.0.table.get()
     }
 
-    /// The attention that its control block begins with.
+    /// Whether its end was asked for.
     #[inline]
-    pub(super) fn attention(self) -> u32 {
-        if self.0.killed.get() {
-            attention::KILL
-        } else {
-            0
-        }
+    pub(super) fn is_killed(self) -> bool {
+        self.0.killed.get()
     }
 
     /// The control block, if it has one at the moment.
@@ -236,17 +232,14 @@ pub(super) fn begin(
     let live = hot.live.get() + 1;
     hot.live.set(live);
     hot.queue.reserve(live + 1);
-    let Seed {
-        ending,
-        handle,
-        killed,
-        ..
-    } = seed.0;
-    ending.set(Ending::None);
-    handle.set(0);
-    killed.set(false);
-    seed.0.control.set(None);
-    seed.0.joiner.set(ptr::null());
+    // The ending was taken, the control block went, and who joined has taken its address back.
+    debug_assert!(
+        seed.0.ending.get() == Ending::None
+            && seed.0.control.get().is_none()
+            && seed.0.joiner.get().is_null()
+    );
+    seed.0.handle.set(0);
+    seed.0.killed.set(false);
     seed.0.table.set(Some(table));
     seed.0.site.set(Some(site));
     seed.0.id.set(hot.unique_id().get());
@@ -444,13 +437,16 @@ impl Subject {
         if self.ending() != Ending::Panicked {
             return None;
         }
-        self.take_ending();
-        self.take_payload()
+        let ending = self.take_ending();
+        self.take_payload(ending)
     }
 
-    /// The payload that goes with the ending `Panicked`, which was just taken.
-    #[inline]
-    pub(super) fn take_payload(self) -> Option<Payload> {
+    /// The payload that goes with the ending that was just taken, if one does.
+    #[cold]
+    pub(super) fn take_payload(self, taken: Ending) -> Option<Payload> {
+        if taken != Ending::Panicked {
+            return None;
+        }
         match self {
             Self::Control(c) => c.take_payload(),
             Self::Seed(s) => Some(s.take_payload()),

@@ -279,15 +279,17 @@ impl Hub {
     /// [`LimitReached`](super::LimitReached).
     #[inline]
     pub(crate) fn admit(&self, hot: &'static Hot, size: StackSize) -> io::Result<()> {
-        let limits = self.limits.get();
-        if self.tasks.get() >= limits.tasks || limits.stack_bytes != usize::MAX {
-            return self.admit_slowly(hot, size, limits);
+        if self.tasks.get() >= self.limits.get().tasks
+            || self.limits.get().stack_bytes != usize::MAX
+        {
+            return self.admit_slowly(hot, size);
         }
         Ok(())
     }
 
     #[cold]
-    fn admit_slowly(&self, hot: &'static Hot, size: StackSize, limits: Limits) -> io::Result<()> {
+    fn admit_slowly(&self, hot: &'static Hot, size: StackSize) -> io::Result<()> {
+        let limits = self.limits.get();
         let refused = if self.tasks.get() >= limits.tasks {
             LimitReached::Tasks(limits.tasks)
         } else {

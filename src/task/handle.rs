@@ -26,7 +26,7 @@ use crate::greenlet::error::Deadlock;
 use crate::greenlet::hot::{Hot, Phase, hot};
 use crate::greenlet::seed::Subject;
 use crate::hub::error;
-use crate::hub::sched::{self, Hub, Message, Ref};
+use crate::hub::sched::{self, Hub, Message, Ref, Waiter};
 use crate::hub::{HubHandle, lifecycle};
 use crate::park::{End, HeldBy, How, Reason, Report, Ticket, Waiting, park_until};
 
@@ -256,15 +256,33 @@ pub(super) fn join_reason(id: u64) -> Reason<'static> {
 }
 
 /// Waits until `task`, which has the given id and is not dead, is; says why it cannot, if so.
+///
+/// Not generic, and with a result of one word, for the usual way out.
 #[inline(never)]
-fn await_end(task: Subject, id: u64) -> Option<JoinError> {
-    let ticket = match Ticket::new() {
-        Ok(t) => t,
-        Err(e) => return Some(JoinError::CannotWait(e)),
+fn await_end(
+    hot: &'static Hot,
+    hub: &'static Hub,
+    task: Subject,
+    id: u64,
+) -> Option<Box<JoinError>> {
+    let ticket = match hot.current.get() {
+        // As `Ticket::new` has it, with what is known already.
+        Some(me) if me != hot.hub() => Ticket::Greenlet(
+            hot,
+            hub,
+            Waiter {
+                control: me,
+                epoch: hot.serial(),
+            },
+        ),
+        _ => match Ticket::new() {
+            Ok(ticket) => ticket,
+            Err(e) => return Some(Box::new(JoinError::CannotWait(e))),
+        },
     };
     match park(task, id, ticket, None, Report::ERRORS) {
         End::Granted => None,
-        end => Some(no_value(end)),
+        end => Some(Box::new(no_value(end))),
     }
 }
 
@@ -278,6 +296,7 @@ fn no_value(end: End) -> JoinError {
 }
 
 /// Parks until `task` is dead.
+#[inline]
 fn park(task: Subject, id: u64, ticket: Ticket, deadline: Option<Instant>, report: Report) -> End {
     let Ticket::Greenlet(_, _, waiter) = ticket else {
         return End::Unwinding;
@@ -318,11 +337,11 @@ impl<T: 'static> JoinHandle<T> {
     pub fn join(self) -> Result<T, JoinError> {
         // The usual way, apart so that it carries nothing of the others: a task of this thread, without a limit.
         match self.address.look() {
-            Seen::Here(hot, _, task) if self.address.is(task) => {
+            Seen::Here(hot, hub, task) if self.address.is(task) => {
                 if !task.is_dead()
-                    && let Some(why) = await_end(task, self.address.id)
+                    && let Some(why) = await_end(hot, hub, task, self.address.id)
                 {
-                    return Err(why);
+                    return Err(*why);
                 }
                 self.fetch(hot, task)
             }
@@ -423,14 +442,20 @@ impl<T: 'static> JoinHandle<T> {
     /// The outcome was fetched, or never will be: dropping the handle has nothing left to do.
     #[inline]
     pub(super) fn used_up(self) {
+        if self.name.is_none() && matches!(self.address.place, Place::Known(_)) {
+            // Nothing that has to be dropped.
+            core::mem::forget(self);
+        } else {
+            self.dismantle();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn dismantle(self) {
         let mut this = ManuallyDrop::new(self);
-        // Each looked at in place: to move them out would cost more than they do.
-        if this.name.is_some() {
-            drop(this.name.take());
-        }
-        if let Place::Born(_) = this.address.place {
-            this.address.place = Place::Known(0);
-        }
+        drop(this.name.take());
+        this.address.place = Place::Known(0);
     }
 
     /// Takes the outcome of the dead task.

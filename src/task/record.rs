@@ -214,27 +214,38 @@ impl Finish for TaskEnd {
         };
         wake::retire(hot, c);
         hub.task_ended(hot, c.has(flag::DAEMON));
-        // From here on nothing of `c` is used: its slot may be given back already.
-        let task = if c.has(flag::SEEDED) {
-            Subject::Seed(seed::harvest(hot, c))
-        } else {
-            Subject::Control(c)
-        };
-        let joiner = task.joiner().get().cast::<Joiner<'_>>();
-        // SAFETY: the field `joiner` is null or points into the frame of who joins, parked since: `Joining` and
-        // `Watching` clear it on every way out of that frame.
-        if let Some(Joiner { waiter, list }) = unsafe { joiner.as_ref() }
-            && list.is_none_or(|(list, number)| list.note(number))
-        {
-            wake::unpark(hot, waiter.control, waiter.epoch);
-        }
-        if let Some(ext) = ext {
-            hand_out(hot, hub, task, ext);
-        }
-        if task.handle().get() & DETACHED != 0 {
-            settle(hot, hub, task);
-        }
         hot.current.set(Some(hot.hub()));
+        // Asked once which it is, not at each step. Of a seed's `c` nothing is used after the harvest.
+        if c.has(flag::SEEDED) {
+            tell(hot, hub, seed::harvest(hot, c), ext);
+        } else {
+            tell(hot, hub, c, ext);
+        }
+    }
+}
+
+/// Tells those who wait for the end of `task`, which is dead.
+#[inline(always)]
+fn tell(
+    hot: &'static Hot,
+    hub: &'static Hub,
+    task: impl Into<Subject>,
+    ext: Option<Box<RefCell<Ext>>>,
+) {
+    let task = task.into();
+    let joiner = task.joiner().get().cast::<Joiner<'_>>();
+    // SAFETY: the field `joiner` is null or points into the frame of who joins, parked since: `Joining` and
+    // `Watching` clear it on every way out of that frame.
+    if let Some(Joiner { waiter, list }) = unsafe { joiner.as_ref() }
+        && list.is_none_or(|(list, number)| list.note(number))
+    {
+        wake::unpark(hot, waiter.control, waiter.epoch);
+    }
+    if let Some(ext) = ext {
+        hand_out(hot, hub, task, ext);
+    }
+    if task.handle().get() & DETACHED != 0 {
+        settle(hot, hub, task);
     }
 }
 

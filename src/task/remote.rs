@@ -42,7 +42,13 @@ pub(super) fn alive(address: usize) -> u64 {
 pub(super) fn outcome<T>(hot: &'static Hot, task: Subject) -> Result<T, JoinError> {
     debug_assert!(task.is_dead());
     // SAFETY: `T` is the type of the handle, which `spawn` made together with the task.
-    to_result(unsafe { body::fetch::<T>(hot, task) })
+    to_result(unsafe {
+        // Asked once which it is, not at each step.
+        match task {
+            Subject::Seed(seed) => body::fetch::<T>(hot, seed),
+            Subject::Control(c) => body::fetch::<T>(hot, c),
+        }
+    })
 }
 
 /// The numbers of the mailboxes of one `join_all` that were filled, in that order.
