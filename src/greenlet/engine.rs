@@ -39,7 +39,7 @@ use super::control::{BodyTable, Co, ControlRef, Ending, Payload, State, attentio
 use super::error::{Deadlock, SwitchError};
 use super::hot::{Hot, Phase, here, hot};
 use super::interrupt;
-use super::seed::{SeedRef, Subject};
+use super::seed::embodied;
 use super::unwinding::{self, counted};
 pub(crate) use super::unwinding::{may_raise, recover, unwinding};
 use super::{ending, family, trace};
@@ -124,23 +124,6 @@ fn pick(hot: &'static Hot) -> ControlRef {
             c
         }
         None => (hot.next.get())(hot),
-    }
-}
-
-/// Who is behind an entry of the run queue. A seed gets its stack now, if it has none yet.
-#[inline(always)]
-pub(crate) fn embodied(hot: &'static Hot, entry: Subject) -> ControlRef {
-    match entry {
-        Subject::Control(c) => c,
-        Subject::Seed(seed) => sprout(hot, seed),
-    }
-}
-
-#[inline(never)]
-fn sprout(hot: &'static Hot, seed: SeedRef) -> ControlRef {
-    match seed.grown() {
-        Some(c) => c,
-        None => start(hot, seed),
     }
 }
 
@@ -278,41 +261,12 @@ pub(super) unsafe fn create(
     }
 }
 
-/// Gives an unstarted seed the stack it was promised. It is Runnable, by the entry that it has in the run queue.
-#[inline]
-pub(super) fn start(hot: &'static Hot, seed: SeedRef) -> ControlRef {
-    let (Some(id), Some(site), Some(table)) =
-        (NonZeroU64::new(seed.id()), seed.site(), seed.table())
-    else {
-        unreachable!("an unstarted seed without an id")
-    };
-    let birth = Birth {
-        size: StackSize::K64,
-        site,
-        flags: flag::TASK | flag::SEEDED,
-    };
-    let slot = hot.with_arena(|a| a.alloc_promised(birth.size));
-    // SAFETY: as in `create`; the stack begins below the control block. The body is in the seed (`body::sow`).
-    let c = unsafe {
-        let c = settle_in(hot, slot, id, birth, table);
-        lay_stack(c, slot, c.address());
-        c
-    };
-    if seed.is_killed() {
-        c.attend(attention::KILL);
-    }
-    c.state.set(State::Runnable);
-    c.body.set(seed.area());
-    seed.grow(c);
-    c
-}
-
 /// Makes the control block of a new greenlet in `slot`. State New.
 ///
 /// # Safety
 /// The slot was just allocated by this thread's arena.
 #[inline(always)]
-unsafe fn settle_in(
+pub(super) unsafe fn settle_in(
     hot: &'static Hot,
     slot: Slot,
     id: NonZeroU64,
@@ -334,7 +288,7 @@ unsafe fn settle_in(
 /// # Safety
 /// `base` is aligned for a stack, not above `c`, and near it; `c` was just made in `slot`.
 #[inline(always)]
-unsafe fn lay_stack(c: ControlRef, slot: Slot, base: usize) {
+pub(super) unsafe fn lay_stack(c: ControlRef, slot: Slot, base: usize) {
     // SAFETY: no slot lies near address 0. The stack lies in the slot below `base`, which nothing else uses (invariant
     // 10: it is freed only when the greenlet is dead); the closure borrows nothing.
     unsafe {

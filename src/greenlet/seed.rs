@@ -35,14 +35,15 @@
 
 use core::cell::{Cell, UnsafeCell};
 use core::mem::{MaybeUninit, offset_of};
+use core::num::NonZeroU64;
 use core::panic::Location;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicU8, Ordering};
 use std::io;
 use std::sync::Arc;
 
-use super::control::{BodyTable, ControlRef, Ending, IdCell, Payload, State, flag};
-use super::engine;
+use super::control::{BodyTable, ControlRef, Ending, IdCell, Payload, State, attention, flag};
+use super::engine::{self, Birth};
 use super::hot::Hot;
 use crate::stack::StackSize;
 
@@ -207,6 +208,8 @@ impl SeedRef {
         debug_assert_eq!(self.0.stage(), Stage::Finished);
         self.0.set_stage(Stage::Free);
         self.0.id.set(0);
+        // If nobody took it, because that would have done nothing.
+        self.0.ending.set(Ending::None);
         hot.with_seeds(|s| s.free(self));
     }
 }
@@ -232,7 +235,7 @@ pub(super) fn begin(
     let live = hot.live.get() + 1;
     hot.live.set(live);
     hot.queue.reserve(live + 1);
-    // The ending was taken, the control block went, and who joined has taken its address back.
+    // What `release` and `harvest` leave; and who joined has taken its address back.
     debug_assert!(
         seed.0.ending.get() == Ending::None
             && seed.0.control.get().is_none()
@@ -245,6 +248,52 @@ pub(super) fn begin(
     seed.0.id.set(hot.unique_id().get());
     seed.0.set_stage(Stage::Unstarted);
     Ok(seed)
+}
+
+/// Who is behind an entry of the run queue. A seed gets its stack now, if it has none yet.
+#[inline(always)]
+pub(crate) fn embodied(hot: &'static Hot, entry: Subject) -> ControlRef {
+    match entry {
+        Subject::Control(c) => c,
+        Subject::Seed(seed) => sprout(hot, seed),
+    }
+}
+
+#[inline(never)]
+fn sprout(hot: &'static Hot, seed: SeedRef) -> ControlRef {
+    match seed.grown() {
+        Some(c) => c,
+        None => start(hot, seed),
+    }
+}
+
+/// Gives an unstarted seed the stack it was promised. It is Runnable, by the entry that it has in the run queue.
+#[inline]
+fn start(hot: &'static Hot, seed: SeedRef) -> ControlRef {
+    let (Some(id), Some(site), Some(table)) =
+        (NonZeroU64::new(seed.id()), seed.site(), seed.table())
+    else {
+        unreachable!("an unstarted seed without an id")
+    };
+    let birth = Birth {
+        size: SIZE,
+        site,
+        flags: flag::TASK | flag::SEEDED,
+    };
+    let slot = hot.with_arena(|a| a.alloc_promised(birth.size));
+    // SAFETY: as in `create`; the stack begins below the control block. The body is in the seed (`body::sow`).
+    let c = unsafe {
+        let c = engine::settle_in(hot, slot, id, birth, table);
+        engine::lay_stack(c, slot, c.address());
+        c
+    };
+    if seed.is_killed() {
+        c.attend(attention::KILL);
+    }
+    c.state.set(State::Runnable);
+    c.body.set(seed.area());
+    seed.grow(c);
+    c
 }
 
 /// The dead `c`, which has grown from a seed, leaves its outcome there and gives its stack back.
@@ -377,12 +426,24 @@ impl Subject {
         }
     }
 
+    /// Whether it is in the run queue.
+    #[inline]
+    pub(crate) fn is_runnable(self) -> bool {
+        match self {
+            Self::Control(c) => c.state.get() == State::Runnable,
+            Self::Seed(s) => match s.grown() {
+                Some(c) => c.state.get() == State::Runnable,
+                None => s.is_unstarted(),
+            },
+        }
+    }
+
     /// Its control block, made if it has none yet; `None` if it has none any more.
     #[inline]
     pub(crate) fn control(self, hot: &'static Hot) -> Option<ControlRef> {
         match self {
             Self::Control(c) => Some(c),
-            Self::Seed(s) if s.is_unstarted() => Some(engine::start(hot, s)),
+            Self::Seed(s) if s.is_unstarted() => Some(start(hot, s)),
             Self::Seed(s) => s.grown(),
         }
     }

@@ -31,7 +31,7 @@ use crate::greenlet::engine;
 use crate::greenlet::error::Deadlock;
 use crate::greenlet::hot::{Hot, Phase, hot};
 use crate::greenlet::report;
-use crate::greenlet::seed::Subject;
+use crate::greenlet::seed::{Subject, embodied};
 use crate::greenlet::wake;
 use crate::reactor::{Reactor, Wait};
 use crate::stack::StackSize;
@@ -500,7 +500,7 @@ fn turn(hot: &'static Hot) -> ControlRef {
 /// Which runnable greenlet is next: the one place that decides it (a seeded order will too).
 fn pick(hot: &'static Hot, hub: &Hub) -> Option<ControlRef> {
     hot.queue.set_budget(hub.limits.get().batch);
-    let c = engine::embodied(hot, hot.queue.pop_in_budget()?);
+    let c = embodied(hot, hot.queue.pop_in_budget()?);
     if !hub.callbacks.borrow().is_empty() {
         hot.queue.set_budget(0);
     }

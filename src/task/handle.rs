@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use std::any::Any;
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::thread::panicking;
 use std::time::Duration;
 
 use super::current::Task;
@@ -21,10 +22,12 @@ use super::record::{
 use super::remote;
 use crate::clock::{Instant, deadline_after};
 use crate::greenlet::body;
-use crate::greenlet::control::flag;
+use crate::greenlet::control::{attention, flag};
+use crate::greenlet::engine;
 use crate::greenlet::error::Deadlock;
 use crate::greenlet::hot::{Hot, Phase, hot};
 use crate::greenlet::seed::Subject;
+use crate::greenlet::trace;
 use crate::hub::error;
 use crate::hub::sched::{self, Hub, Message, Ref, Waiter};
 use crate::hub::{HubHandle, lifecycle};
@@ -260,6 +263,32 @@ pub(super) fn join_reason(id: u64) -> Reason<'static> {
 /// Not generic, and with a result of one word, for the usual way out.
 #[inline(never)]
 fn await_end(
+    hot: &'static Hot,
+    hub: &'static Hub,
+    task: Subject,
+    id: u64,
+) -> Option<Box<JoinError>> {
+    // A task whose turn is coming may well end in it. To be queued behind it costs less than to park, and comes to the
+    // same: the joiner goes on after those that are runnable now. Nobody knows that it joins, so nothing can be lost.
+    if let Some(me) = hot.current.get()
+        && me.attention.get() == 0
+        && task.is_runnable()
+        && !panicking()
+    {
+        engine::yield_turn(hot, me);
+        if me.attention.get() & attention::TRACE != 0 {
+            trace::arrived(me, false);
+        }
+        if task.is_dead() {
+            return None;
+        }
+    }
+    park_for(hot, hub, task, id)
+}
+
+/// As [`await_end`], when it takes longer.
+#[inline(never)]
+fn park_for(
     hot: &'static Hot,
     hub: &'static Hub,
     task: Subject,
