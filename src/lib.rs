@@ -10,6 +10,7 @@
 //! | [`time`] | sleeping, intervals, `Instant` |
 //! | [`io`], [`net`] | waiting for descriptors; TCP |
 //! | [`stack`] | sizes of stacks |
+//! | [`inspect`] | dumps: what every task waits for, since when, where |
 //!
 //! Every call says under *Blocking* whether it switches. One that does is a *wait*: kills and the deadlines of
 //! [`timeout`] are delivered there, and nowhere else.
@@ -17,6 +18,7 @@
 mod clock;
 pub mod greenlet;
 pub mod hub;
+pub mod inspect;
 pub mod io;
 pub mod net;
 mod park;

@@ -116,10 +116,6 @@ impl<K: Copy> Timers<K> {
     }
 
     /// How many are pending.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for dumps, and watched by the tests")
-    )]
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }

@@ -108,6 +108,8 @@ pub(crate) mod attention {
     pub(crate) const UNUSUAL: u32 = 1 << 8;
     /// The hub found that main's wait can never end.
     pub(crate) const DEADLOCK: u32 = 1 << 7;
+    /// Somebody looks at its stack: it answers and waits on (probe.rs).
+    pub(crate) const PROBE: u32 = 1 << 10;
     /// Was unwinding when that was last known for certain (invariant 7).
     pub(crate) const UNWINDS: u32 = 1 << 9;
 }

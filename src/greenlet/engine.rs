@@ -42,7 +42,7 @@ use super::interrupt;
 use super::seed::embodied;
 use super::unwinding::{self, counted};
 pub(crate) use super::unwinding::{may_raise, recover, unwinding};
-use super::{ending, family, trace};
+use super::{ending, family, probe, trace};
 use crate::stack::{Slot, SlotStack, StackSize};
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -158,7 +158,8 @@ fn trampoline(hot: &'static Hot, me: ControlRef) {
     }
 }
 
-/// Like [`to_hub`], counting `me` among the unwinding if it is (invariant 7).
+/// Like [`to_hub`], counting `me` among the unwinding if it is (invariant 7). Whoever looks at its stack meanwhile is
+/// answered here.
 #[inline]
 pub(crate) fn to_hub_counted(hot: &'static Hot, me: ControlRef) {
     if panicking() {
@@ -167,6 +168,7 @@ pub(crate) fn to_hub_counted(hot: &'static Hot, me: ControlRef) {
         unwinding::calm(me);
         to_hub(hot, me);
     }
+    probe::answer_all(hot, me);
 }
 
 /// Unwinds `me`, which runs, with what was thrown at it.
@@ -574,6 +576,7 @@ pub(super) enum Came {
 /// Looks at `attention` after a wait at `inbox`; waits on if it was for nothing. Delivers kills and deadlines.
 pub(super) fn came(hot: &'static Hot, me: ControlRef, inbox: u64) -> Came {
     loop {
+        probe::answer_all(hot, me);
         let bits = me.attention.get();
         me.ignore(attention::KIND);
         match bits & attention::KIND {

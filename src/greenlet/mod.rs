@@ -54,6 +54,7 @@ mod generator;
 mod handle;
 pub(crate) mod hot;
 pub(crate) mod interrupt;
+pub(crate) mod probe;
 pub(crate) mod report;
 mod run_queue;
 mod scope;

@@ -128,7 +128,7 @@ pub(crate) struct Hub {
     pub(crate) tasks: Cell<usize>,
     pub(crate) tasks_held: Cell<usize>,
     /// Tasks that have ended so far.
-    pub(super) ended: Cell<u64>,
+    pub(crate) ended: Cell<u64>,
     /// A `shutdown` waits for each task's end, not only for the last.
     pub(super) ending: Cell<bool>,
     /// Things outside that will end some wait: children, work handed to other threads.
@@ -257,6 +257,11 @@ impl Hub {
         self.timers.borrow_mut().cancel(id);
     }
 
+    /// How many timers are set.
+    pub(crate) fn timers_set(&self) -> usize {
+        self.timers.borrow().len()
+    }
+
     /// Runs `f` in the hub, in this turn or the next.
     pub(crate) fn call_soon(&self, hot: &Hot, f: impl FnOnce() + 'static) {
         self.callbacks.borrow_mut().push_back(Box::new(f));
@@ -293,7 +298,8 @@ impl Hub {
         let refused = if self.tasks.get() >= limits.tasks {
             LimitReached::Tasks(limits.tasks)
         } else {
-            let used = hot.with_arena(|a| a.stats().live_bytes);
+            let stats = hot.with_arena(|a| a.stats());
+            let used = stats.live_bytes + stats.promised_bytes;
             if used + size.bytes() <= limits.stack_bytes {
                 return Ok(());
             }

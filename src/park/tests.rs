@@ -1,4 +1,5 @@
 //! The waist's own tests: claims, lists of waiters, and the two ways to block on them, from greenlets, hubs and threads.
+//! What becomes of a grant whose waiter is killed, or whose hub ends, is tested with the objects above: that takes tasks.
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -298,39 +299,6 @@ fn what_is_there_is_taken_at_once_and_what_is_not_is_waited_for() {
 }
 
 #[test]
-fn a_waiter_that_is_killed_takes_nothing_and_leaves_no_entry() {
-    std::thread::spawn(|| {
-        let pot = Arc::new(Pot::default());
-        let waiter = crate::task::spawn({
-            let pot = Arc::clone(&pot);
-            move || pot.take(None)
-        });
-        crate::park::yield_now();
-        assert_eq!(pot.left(), (0, 1));
-        waiter.kill();
-        assert!(waiter.join().is_err());
-        assert_eq!(pot.left(), (0, 0));
-
-        // Killed after the grant: it has the token, and the kill is for its next wait.
-        let waiter = crate::task::spawn({
-            let pot = Arc::clone(&pot);
-            move || {
-                let taken = pot.take(None);
-                pot.add();
-                taken
-            }
-        });
-        crate::park::yield_now();
-        pot.add();
-        waiter.kill();
-        assert!(waiter.join().unwrap());
-        assert_eq!(pot.left(), (1, 0));
-    })
-    .join()
-    .unwrap();
-}
-
-#[test]
 fn threads_and_greenlets_lose_no_token() {
     const EACH: usize = 500;
     let pot = Arc::new(Pot::default());
@@ -357,30 +325,6 @@ fn threads_and_greenlets_lose_no_token() {
         t.join().unwrap();
     }
     assert_eq!(pot.left(), (0, 0));
-}
-
-#[test]
-fn what_was_granted_to_one_whose_hub_ends_goes_to_the_next() {
-    let pot = Arc::new(Pot::default());
-    std::thread::spawn({
-        let pot = Arc::clone(&pot);
-        move || {
-            let leaked = crate::task::spawn({
-                let pot = Arc::clone(&pot);
-                move || pot.take(None)
-            });
-            crate::park::yield_now();
-            assert_eq!(pot.left(), (0, 1));
-            // Granted, and made runnable, but the thread ends before it runs.
-            pot.add();
-            assert_eq!(pot.left(), (0, 0));
-            drop(leaked);
-        }
-    })
-    .join()
-    .unwrap();
-    assert_eq!(pot.refunds.load(Ordering::Relaxed), 1);
-    assert!(pot.try_take());
 }
 
 // ---- select ----

@@ -50,8 +50,10 @@ pub(crate) struct MemoryStats {
     pub(crate) reserved: usize,
     /// Slots handed out.
     pub(crate) live: usize,
-    /// Address space of the slots handed out or promised, in bytes.
+    /// Address space of the slots handed out, in bytes.
     pub(crate) live_bytes: usize,
+    /// Address space of the slots promised, in bytes.
+    pub(crate) promised_bytes: usize,
     /// Slots ready to be handed out, the promised ones among them.
     pub(crate) free: usize,
     /// Those of the free slots whose pages are still present.
@@ -371,7 +373,8 @@ impl Arena {
                 slabs: sum.slabs + class.slabs.len(),
                 reserved: sum.reserved + class.mapped * size.bytes(),
                 live: sum.live + class.live(),
-                live_bytes: sum.live_bytes + (class.live() + class.promised) * size.bytes(),
+                live_bytes: sum.live_bytes + class.live() * size.bytes(),
+                promised_bytes: sum.promised_bytes + class.promised * size.bytes(),
                 free: sum.free + class.free(),
                 warm: sum.warm + class.warm.len(),
             },

@@ -27,6 +27,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, compiler_fence};
 
 use super::size::StackSize;
+use super::sys;
 
 /// Marks a header as ours: what is found above a faulting address could be anything.
 const MAGIC: u32 = 0x6c6f_6f6d;
@@ -110,6 +111,19 @@ impl Slot {
     pub(crate) fn limit(self) -> usize {
         // The class's bits give the size without a comparison.
         self.top() & (usize::MAX << (StackSize::K64.shift() as usize + 2 * self.class()))
+    }
+
+    /// The lowest address of the stack itself: above the guard.
+    pub(crate) fn lowest(self) -> usize {
+        self.limit() + super::guard::len(self.size())
+    }
+
+    /// How many bytes of the slot have been touched, counted from its end down to the lowest page that is in memory.
+    /// `None` if the system does not say.
+    pub(crate) fn high_water(self) -> Option<usize> {
+        let (lowest, end) = (self.lowest(), self.limit() + self.size().bytes());
+        let below = sys::untouched(lowest, end - lowest).ok()?;
+        Some(end - lowest - below)
     }
 
     /// The class.

@@ -41,6 +41,10 @@ const HAND_OVER: Duration = Duration::from_millis(1);
 pub struct TaskId(pub(super) u64);
 
 impl TaskId {
+    pub(crate) fn from_raw(id: u64) -> Self {
+        Self(id)
+    }
+
     /// The number.
     pub fn as_u64(self) -> u64 {
         self.0

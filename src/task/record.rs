@@ -260,7 +260,10 @@ fn end_ext(c: ControlRef) -> Option<Box<RefCell<Ext>>> {
 /// Hands links and watchers to the hub.
 #[cold]
 #[inline(never)]
-#[expect(clippy::boxed_local, reason = "one word for the callers that have none")]
+#[expect(
+    clippy::boxed_local,
+    reason = "one word for the callers that have none"
+)]
 fn hand_out(hot: &'static Hot, hub: &'static Hub, task: Subject, ext: Box<RefCell<Ext>>) {
     let ext = ext.into_inner();
     let outcome = Outcome::of(task.ending());
