@@ -477,13 +477,21 @@ impl Control {
             1 => StackSize::K256,
             _ => StackSize::M1,
         };
+        Some(self.slot_of(size))
+    }
+
+    /// As [`slot`](Self::slot), for one that lives in a slot of this class.
+    #[inline]
+    pub(super) fn slot_of(&self, size: StackSize) -> Slot {
         let header = ptr::from_ref(self)
             .cast::<u8>()
-            .wrapping_add(size_of::<Self>());
-        let header = NonNull::new(header.cast_mut().cast())?;
-        // SAFETY: the header follows the control block (`in_slot`); the class was noted by `begin`. Whether the slot is
-        // live is the caller's concern as for every use of a control block that may be stale (the file's head).
-        Some(unsafe { Slot::from_header(header, size) })
+            .wrapping_add(size_of::<Self>())
+            .cast_mut()
+            .cast();
+        // SAFETY: the header follows the control block (`in_slot`), so it is not at 0; the class was noted by `begin`, and
+        // callers that name it know it. Whether the slot is live is the caller's concern as for every use of a control
+        // block that may be stale (the file's head).
+        unsafe { Slot::from_header(NonNull::new_unchecked(header), size) }
     }
 
     /// Where it was spawned.

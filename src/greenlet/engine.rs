@@ -328,8 +328,14 @@ fn entry(c: ControlRef, yielder: &Yielder<(), ()>) {
 /// Gives a dead greenlet's slot back. Its outcome was fetched or dropped.
 #[inline]
 pub(crate) fn release(hot: &'static Hot, c: ControlRef) {
+    release_slot(hot, c, c.slot());
+}
+
+/// As [`release`], by who knows the slot.
+#[inline]
+pub(super) fn release_slot(hot: &'static Hot, c: ControlRef, slot: Option<Slot>) {
     debug_assert_eq!(c.state.get(), State::Dead);
-    let slot = c.slot();
+    debug_assert_eq!(slot, c.slot());
     if c.attention.get() & attention::TRACE != 0 {
         trace::forget(hot, c);
     }

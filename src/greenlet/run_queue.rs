@@ -23,6 +23,9 @@ use super::seed::{Entry, Subject};
 /// How many entries ahead of the one picked the control block is fetched into the cache.
 const PREFETCH_AHEAD: u32 = 4;
 
+/// A ring of this size, the smallest, serves so few greenlets that they are near anyway.
+const FEW: u32 = 64 - 1;
+
 /// A ring of this size serves so many greenlets that their stacks are prefetched too.
 const MANY: u32 = (1 << 14) - 1;
 
@@ -57,7 +60,7 @@ impl RunQueue {
 
     #[cold]
     fn grow(&self, n: u32) {
-        let capacity = (n + 1).next_power_of_two().max(64);
+        let capacity = (n + 1).next_power_of_two().max(FEW + 1);
         let new: Box<[Option<Entry>]> = (0..capacity).map(|_| None).collect();
         let new = Box::into_raw(new).cast::<Option<Entry>>();
         let (head, tail) = (self.head.get(), self.tail.get());
@@ -115,8 +118,9 @@ impl RunQueue {
         unsafe {
             let slots = self.slots.get();
             let mask = self.mask.get();
-            let ahead = *slots.add((head.wrapping_add(PREFETCH_AHEAD) & mask) as usize);
-            if let Some(ahead) = ahead {
+            if mask > FEW
+                && let Some(ahead) = *slots.add((head.wrapping_add(PREFETCH_AHEAD) & mask) as usize)
+            {
                 if mask >= MANY && ahead.is_control() {
                     prefetch_lines(ahead.line());
                 } else {
@@ -125,6 +129,17 @@ impl RunQueue {
             }
             (*slots.add((head & mask) as usize)).map(Entry::subject)
         }
+    }
+
+    /// If there is no entry and the turn's budget allows a pick, uses that up: the caller has picked another way.
+    #[inline]
+    pub(super) fn spend_if_empty(&self) -> bool {
+        let budget = self.budget.get();
+        let empty = self.head.get() == self.tail.get() && budget != 0;
+        if empty {
+            self.budget.set(budget - 1);
+        }
+        empty
     }
 
     /// Entries waiting.

@@ -316,7 +316,7 @@ pub(crate) fn harvest(hot: &'static Hot, c: ControlRef) -> SeedRef {
     seed.0.ending.set(ending);
     seed.0.control.set(None);
     seed.0.set_stage(Stage::Finished);
-    engine::release(hot, c);
+    engine::release_slot(hot, c, Some(c.slot_of(SIZE)));
     seed
 }
 
@@ -423,18 +423,6 @@ impl Subject {
         match self {
             Self::Control(c) => c.state.get() == State::Dead,
             Self::Seed(s) => s.0.stage() == Stage::Finished,
-        }
-    }
-
-    /// Whether it is in the run queue.
-    #[inline]
-    pub(crate) fn is_runnable(self) -> bool {
-        match self {
-            Self::Control(c) => c.state.get() == State::Runnable,
-            Self::Seed(s) => match s.grown() {
-                Some(c) => c.state.get() == State::Runnable,
-                None => s.is_unstarted(),
-            },
         }
     }
 

@@ -12,7 +12,6 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use std::any::Any;
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::thread::panicking;
 use std::time::Duration;
 
 use super::current::Task;
@@ -22,12 +21,10 @@ use super::record::{
 use super::remote;
 use crate::clock::{Instant, deadline_after};
 use crate::greenlet::body;
-use crate::greenlet::control::{attention, flag};
-use crate::greenlet::engine;
+use crate::greenlet::control::flag;
 use crate::greenlet::error::Deadlock;
 use crate::greenlet::hot::{Hot, Phase, hot};
 use crate::greenlet::seed::Subject;
-use crate::greenlet::trace;
 use crate::hub::error;
 use crate::hub::sched::{self, Hub, Message, Ref, Waiter};
 use crate::hub::{HubHandle, lifecycle};
@@ -272,32 +269,6 @@ fn await_end(
     task: Subject,
     id: u64,
 ) -> Option<Box<JoinError>> {
-    // A task whose turn is coming may well end in it. To be queued behind it costs less than to park, and comes to the
-    // same: the joiner goes on after those that are runnable now. Nobody knows that it joins, so nothing can be lost.
-    if let Some(me) = hot.current.get()
-        && me.attention.get() == 0
-        && task.is_runnable()
-        && !panicking()
-    {
-        engine::yield_turn(hot, me);
-        if me.attention.get() & attention::TRACE != 0 {
-            trace::arrived(me, false);
-        }
-        if task.is_dead() {
-            return None;
-        }
-    }
-    park_for(hot, hub, task, id)
-}
-
-/// As [`await_end`], when it takes longer.
-#[inline(never)]
-fn park_for(
-    hot: &'static Hot,
-    hub: &'static Hub,
-    task: Subject,
-    id: u64,
-) -> Option<Box<JoinError>> {
     let ticket = match hot.current.get() {
         // As `Ticket::new` has it, with what is known already.
         Some(me) if me != hot.hub() => Ticket::Greenlet(
@@ -475,20 +446,18 @@ impl<T: 'static> JoinHandle<T> {
     /// The outcome was fetched, or never will be: dropping the handle has nothing left to do.
     #[inline]
     pub(super) fn used_up(self) {
-        if self.name.is_none() && matches!(self.address.place, Place::Known(_)) {
-            // Nothing that has to be dropped.
-            core::mem::forget(self);
-        } else {
-            self.dismantle();
+        let mut this = ManuallyDrop::new(self);
+        if this.name.is_some() || !matches!(this.address.place, Place::Known(_)) {
+            this.dismantle();
         }
     }
 
+    /// Drops what it holds, all but itself.
     #[cold]
     #[inline(never)]
-    fn dismantle(self) {
-        let mut this = ManuallyDrop::new(self);
-        drop(this.name.take());
-        this.address.place = Place::Known(0);
+    fn dismantle(&mut self) {
+        drop(self.name.take());
+        self.address.place = Place::Known(0);
     }
 
     /// Takes the outcome of the dead task.

@@ -239,7 +239,12 @@ fn tell(
     if let Some(Joiner { waiter, list }) = unsafe { joiner.as_ref() }
         && list.is_none_or(|(list, number)| list.note(number))
     {
-        wake::unpark(hot, waiter.control, waiter.epoch);
+        if ext.is_none() {
+            wake::hand_over(hot, waiter.control, waiter.epoch);
+        } else {
+            // Its links come first.
+            wake::unpark(hot, waiter.control, waiter.epoch);
+        }
     }
     if let Some(ext) = ext {
         hand_out(hot, hub, task, ext);
