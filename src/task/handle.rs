@@ -259,51 +259,47 @@ pub(super) fn join_reason(id: u64) -> Reason<'static> {
     Reason::new("join of task", id as usize).held_by(HeldBy::Known(id))
 }
 
-/// Waits until `task`, which has the given id and is not dead, is; says why it cannot, if so.
+/// Why a wait for the end of a task is over before that.
+enum Stopped {
+    CannotWait(io::Error),
+    End(End),
+}
+
+impl Stopped {
+    /// For a join that does not hand the handle back.
+    #[cold]
+    fn into_error(self) -> JoinError {
+        match self {
+            Self::CannotWait(e) => JoinError::CannotWait(e),
+            Self::End(End::Deadlock(d)) => JoinError::Deadlock(d),
+            Self::End(_) => JoinError::Unwinding,
+        }
+    }
+}
+
+/// Parks until `task`, which has the given id and is not dead, is.
 ///
-/// Not generic, and with a result of one word, for the usual way out.
+/// The one place that waits for a task of this thread: not generic, and with a result of one word, for the usual way.
+///
+/// # Errors
+/// See [`Stopped`].
 #[inline(never)]
 fn await_end(
     hot: &'static Hot,
     hub: &'static Hub,
     task: Subject,
     id: u64,
-) -> Option<Box<JoinError>> {
-    let ticket = match hot.current.get() {
+    deadline: Option<Instant>,
+    report: Report,
+) -> Result<(), Box<Stopped>> {
+    let me = match hot.current.get() {
         // As `Ticket::new` has it, with what is known already.
-        Some(me) if me != hot.hub() => Ticket::Greenlet(
-            hot,
-            hub,
-            Waiter {
-                control: me,
-                epoch: hot.serial(),
-            },
-        ),
-        _ => match Ticket::new() {
-            Ok(ticket) => ticket,
-            Err(e) => return Some(Box::new(JoinError::CannotWait(e))),
-        },
+        Some(me) if me != hot.hub() => me,
+        _ => return Err(Box::new(no_greenlet())),
     };
-    match park(task, id, ticket, None, Report::ERRORS) {
-        End::Granted => None,
-        end => Some(Box::new(no_value(end))),
-    }
-}
-
-/// How a join without a limit that was not granted ends.
-#[cold]
-fn no_value(end: End) -> JoinError {
-    match end {
-        End::Deadlock(d) => JoinError::Deadlock(d),
-        _ => JoinError::Unwinding,
-    }
-}
-
-/// Parks until `task` is dead.
-#[inline]
-fn park(task: Subject, id: u64, ticket: Ticket, deadline: Option<Instant>, report: Report) -> End {
-    let Ticket::Greenlet(_, _, waiter) = ticket else {
-        return End::Unwinding;
+    let waiter = Waiter {
+        control: me,
+        epoch: hot.serial(),
     };
     let joiner = Joiner { waiter, list: None };
     // After `joiner`, so that it is dropped, and clears the field, before that.
@@ -315,7 +311,20 @@ fn park(task: Subject, id: u64, ticket: Ticket, deadline: Option<Instant>, repor
         deadline,
         report,
     };
-    park_until(ticket, &how, &joining)
+    match park_until(Ticket::Greenlet(hot, hub, waiter), &how, &joining) {
+        End::Granted => Ok(()),
+        end => Err(Box::new(Stopped::End(end))),
+    }
+}
+
+/// Why nobody could wait here who is no greenlet.
+#[cold]
+fn no_greenlet() -> Stopped {
+    match Ticket::new() {
+        Err(e) => Stopped::CannotWait(e),
+        // Cannot be: the hub's thread has a greenlet that runs, if it is not the hub.
+        Ok(_) => Stopped::End(End::Unwinding),
+    }
 }
 
 impl<T> JoinHandle<T> {
@@ -343,9 +352,10 @@ impl<T: 'static> JoinHandle<T> {
         match self.address.look() {
             Seen::Here(hot, hub, task) if self.address.is(task) => {
                 if !task.is_dead()
-                    && let Some(why) = await_end(hot, hub, task, self.address.id)
+                    && let Err(stopped) =
+                        await_end(hot, hub, task, self.address.id, None, Report::ERRORS)
                 {
-                    return Err(*why);
+                    return Err(stopped.into_error());
                 }
                 self.fetch(hot, task)
             }
@@ -358,7 +368,7 @@ impl<T: 'static> JoinHandle<T> {
     fn join_elsewhere(self) -> Result<T, JoinError> {
         match self.wait(None, Report::ERRORS) {
             Ok(result) => result,
-            Err((end, _)) => Err(no_value(end)),
+            Err((end, _)) => Err(Stopped::End(end).into_error()),
         }
     }
 
@@ -419,16 +429,15 @@ impl<T: 'static> JoinHandle<T> {
         report: Report,
     ) -> Result<Result<T, JoinError>, (End, Self)> {
         match self.address.look() {
-            Seen::Here(hot, _, task) if self.address.is(task) => {
-                if !task.is_dead() {
-                    let ticket = match Ticket::new() {
-                        Ok(t) => t,
-                        Err(e) => return Ok(Err(JoinError::CannotWait(e))),
+            Seen::Here(hot, hub, task) if self.address.is(task) => {
+                if !task.is_dead()
+                    && let Err(stopped) =
+                        await_end(hot, hub, task, self.address.id, deadline, report)
+                {
+                    return match *stopped {
+                        Stopped::CannotWait(e) => Ok(Err(JoinError::CannotWait(e))),
+                        Stopped::End(end) => Err((end, self)),
                     };
-                    let end = park(task, self.address.id, ticket, deadline, report);
-                    if !matches!(end, End::Granted) {
-                        return Err((end, self));
-                    }
                 }
                 Ok(self.fetch(hot, task))
             }
