@@ -237,8 +237,28 @@ pub(crate) enum Outcome<T> {
 #[inline]
 pub(crate) unsafe fn fetch<T>(hot: &'static Hot, dead: impl Into<Subject>) -> Outcome<T> {
     let dead = dead.into();
+    // SAFETY: the caller's promise.
+    let outcome = unsafe { take_outcome::<T>(dead) };
+    dead.release(hot);
+    outcome
+}
+
+/// Moves the outcome out of the seed at `address`, whose thread has ended since; `None` if it did not end before that.
+///
+/// # Safety
+/// `address` came from [`Subject::address`] of the task with this id, whose outcome was neither fetched nor given up,
+/// and is fetched by nobody else. Its hub has closed. `T` is the type of what it returns, and may be on this thread.
+pub(crate) unsafe fn fetch_left<T>(address: usize, id: u64) -> Option<Outcome<T>> {
+    // SAFETY: the caller's promise.
+    unsafe { Some(take_outcome::<T>(SeedRef::left(address, id)?.into())) }
+}
+
+/// # Safety
+/// `T` is the type of what it returns.
+#[inline(always)]
+unsafe fn take_outcome<T>(dead: Subject) -> Outcome<T> {
     let ending = dead.take_ending();
-    let outcome = if ending == Ending::Returned {
+    if ending == Ending::Returned {
         // SAFETY: `run` put it there; the caller knows the type; `ending` says that it was not taken yet.
         Outcome::Returned(unsafe { take::<T>(dead.body()) })
     } else {
@@ -246,9 +266,7 @@ pub(crate) unsafe fn fetch<T>(hot: &'static Hot, dead: impl Into<Subject>) -> Ou
             Some(p) => Outcome::Panicked(p),
             None => Outcome::Exited,
         }
-    };
-    dead.release(hot);
-    outcome
+    }
 }
 
 /// Drops an outcome that nobody will fetch; reports it if it is a panic. Runs user code; swallows what it panics with.

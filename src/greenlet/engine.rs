@@ -314,8 +314,9 @@ fn entry(c: ControlRef, yielder: &Yielder<(), ()>) {
         {
             // Killed before it started: its body never runs. A first message that waits for it is dropped with it.
             c.ignore(attention::KIND);
+            // Its kill is over with that: held back from what the captures' destructors may wait for.
             c.ending.set(Ending::Exited);
-            body::drop_unstarted(c);
+            interrupt::shielded(c, || body::drop_unstarted(c));
         } else {
             // SAFETY: `create`'s contract: the body in place has the table's type.
             unsafe { (table.run)(c) };

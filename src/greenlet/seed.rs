@@ -17,6 +17,7 @@
 //! | Unstarted | yes                               | none      | the body            | promised   |
 //! | Started   | as its control block (see below)  | some      | body, nothing, value | taken      |
 //! | Finished  | no                                | none      | what `ending` says  | given back |
+//! | Left      | no                                | none      | what `ending` says  | given back |
 //!
 //! Every other combination is forbidden. The stack of an unstarted one is promised by the arena ([`begin`] fails
 //! otherwise), so that it is there when it is needed. Somebody may ask more of an unstarted task than a seed can do (a
@@ -30,6 +31,10 @@
 //!
 //! Seeds are never unmapped while their thread lives, and valid whatever a stale handle finds there, as control blocks are
 //! (control.rs). Other threads read state and id, inside the hub's gate.
+//!
+//! When the thread ends, what is not Free stays where it is. An outcome that nobody has asked for by then is Left to its
+//! handle, wherever that is: the hub has closed and read its last message, so nothing of the old thread looks there any
+//! more, except on behalf of a handle whose holder waits for just that. The handle, which is one, takes it out.
 //!
 //! This file does not switch and runs no code of others.
 
@@ -47,6 +52,9 @@ use super::engine::{self, Birth};
 use super::hot::Hot;
 use crate::stack::StackSize;
 
+/// How often a handle looks whether an ending thread has left an outcome: from `close` to `leave` are a few messages.
+const PATIENCE: u32 = 1 << 12;
+
 /// Room for a body, then its value or the payload of its panic.
 pub(super) const AREA: usize = 80;
 /// The area's alignment.
@@ -56,13 +64,14 @@ pub(super) const AREA_ALIGN: usize = 16;
 const SIZE: StackSize = StackSize::K64;
 
 /// See the table at the head of this file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 enum Stage {
     Free = 0,
     Unstarted,
     Started,
     Finished,
+    Left,
 }
 
 #[repr(C, align(16))]
@@ -112,7 +121,8 @@ impl Seed {
             0 => Stage::Free,
             1 => Stage::Unstarted,
             2 => Stage::Started,
-            _ => Stage::Finished,
+            3 => Stage::Finished,
+            _ => Stage::Left,
         }
     }
 
@@ -147,6 +157,33 @@ impl SeedRef {
         let at = c.body.get().wrapping_sub(offset_of!(Seed, area));
         // SAFETY: the flag says that `body` came from `area` of a seed, which is mapped while the thread lives.
         Self(unsafe { &*at.cast::<Seed>() })
+    }
+
+    /// The seed at `address`, of a thread that has ended since, if its task had ended before and left its outcome there.
+    ///
+    /// If that thread is ending just now, gives it a moment.
+    ///
+    /// # Safety
+    /// As for `body::fetch_left`.
+    pub(super) unsafe fn left(address: usize, id: u64) -> Option<Self> {
+        if address & SEED == 0 {
+            return None;
+        }
+        let at = ptr::with_exposed_provenance::<Seed>(address & !SEED);
+        // SAFETY: the outcome was not fetched, so the seed is not Free and stayed mapped (`drop` of `Seeds`). Nothing but
+        // the two atomics is looked at before it is Left (Release, Acquire), and nobody else's after that (the file's head).
+        let seed = Self(unsafe { &*at });
+        for _ in 0..PATIENCE {
+            if seed.0.id.get() != id {
+                return None;
+            }
+            match seed.0.stage() {
+                Stage::Left => return Some(seed),
+                Stage::Finished => std::thread::yield_now(),
+                Stage::Free | Stage::Unstarted | Stage::Started => return None,
+            }
+        }
+        None
     }
 
     /// Its task's id.
@@ -205,7 +242,7 @@ impl SeedRef {
     /// Gives it back. Its outcome was fetched or dropped.
     #[inline]
     fn release(self, hot: &'static Hot) {
-        debug_assert_eq!(self.0.stage(), Stage::Finished);
+        debug_assert!(matches!(self.0.stage(), Stage::Finished | Stage::Left));
         self.0.set_stage(Stage::Free);
         self.0.id.set(0);
         // If nobody took it, because that would have done nothing.
@@ -320,11 +357,15 @@ pub(crate) fn harvest(hot: &'static Hot, c: ControlRef) -> SeedRef {
     seed
 }
 
-/// In a forked child: the parent's seeds are forgotten, with the stacks they were promised.
+/// In a forked child: the parent's seeds are forgotten, with the stacks they were promised. Nothing is theirs any more, so
+/// that no handle fetches an outcome which the parent has too.
 pub(crate) fn abandon(hot: &'static Hot) {
     let mut unstarted = 0;
     hot.with_seeds(|s| {
-        s.for_each(|seed| unstarted += u32::from(seed.is_unstarted()));
+        s.for_each(|seed| {
+            unstarted += u32::from(seed.is_unstarted());
+            seed.0.set_stage(Stage::Free);
+        });
         s.leak();
     });
     hot.with_arena(|a| a.forget_promises(SIZE, unstarted as usize));
@@ -411,7 +452,7 @@ impl Subject {
         match self {
             Self::Control(c) => c.alive(),
             Self::Seed(s) => match s.0.stage() {
-                Stage::Free | Stage::Finished => 0,
+                Stage::Free | Stage::Finished | Stage::Left => 0,
                 Stage::Unstarted | Stage::Started => s.0.id.get(),
             },
         }
@@ -422,7 +463,7 @@ impl Subject {
     pub(crate) fn is_dead(self) -> bool {
         match self {
             Self::Control(c) => c.state.get() == State::Dead,
-            Self::Seed(s) => s.0.stage() == Stage::Finished,
+            Self::Seed(s) => s.0.stage() >= Stage::Finished,
         }
     }
 
@@ -473,7 +514,7 @@ impl Subject {
     }
 
     /// How it ended; what it ended with is the caller's from here on.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_ending(self) -> Ending {
         match self {
             Self::Control(c) => c.ending.replace(Ending::None),
@@ -672,6 +713,15 @@ impl Seeds {
                 }
             }
         }
+    }
+
+    /// The hub has closed and read its last message: outcomes belong to their handles from here on.
+    pub(crate) fn leave(&self) {
+        self.for_each(|seed| {
+            if seed.0.stage() == Stage::Finished {
+                seed.0.set_stage(Stage::Left);
+            }
+        });
     }
 
     /// Forgets all of them, without freeing any.

@@ -355,6 +355,7 @@ impl Hub {
             ..self.limits.get()
         });
         self.owner.close(|message| take_message(hot, message));
+        hot.with_seeds(|seeds| seeds.leave());
         // As for std's thread-locals: what each round leaves behind is served a few times, not for ever.
         for _ in 0..5 {
             self.run_callbacks(hot);

@@ -67,7 +67,9 @@ pub enum JoinError {
     Panicked(Box<dyn Any + Send>),
     /// The task was killed.
     Killed,
-    /// The task's thread ended before it, or its hub could not start it ([`spawn_on`](super::spawn_on)).
+    /// The task's thread ended before it, or its hub could not start it ([`spawn_on`](super::spawn_on)). Or the task had
+    /// ended, but nobody had asked for its result when its thread ended: such results are kept only if closure and value
+    /// are small (80 bytes) and the task was spawned without a [`Builder`](super::Builder)'s settings.
     Lost,
     /// Main waits, and the task can never end. The task goes on, detached.
     Deadlock(Deadlock),
@@ -441,13 +443,13 @@ impl<T: 'static> JoinHandle<T> {
                 }
                 Ok(self.fetch(hot, task))
             }
-            Seen::Here(..) | Seen::Gone => {
-                self.used_up();
-                Ok(Err(match hot().phase.get() {
-                    Phase::Forked => JoinError::CannotWait(error::forked()),
-                    _ => JoinError::Lost,
-                }))
-            }
+            Seen::Here(..) | Seen::Gone => Ok(match hot().phase.get() {
+                Phase::Forked => {
+                    self.used_up();
+                    Err(JoinError::CannotWait(error::forked()))
+                }
+                _ => remote::or_left(self, Err(JoinError::Lost)),
+            }),
             Seen::There => remote::join(self, deadline, report),
         }
     }

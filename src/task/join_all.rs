@@ -201,15 +201,11 @@ fn wait<T: 'static>(
 /// The outcome of a task that has ended.
 fn fetch<T: 'static>(handle: JoinHandle<T>, member: Option<&Member<T>>) -> Result<T, JoinError> {
     if let Some(Member::There(mailbox)) = member {
-        handle.used_up();
-        return mailbox.take();
+        return remote::or_left(handle, mailbox.take());
     }
     match handle.address.look() {
         Seen::Here(hot, _, task) if handle.address.is(task) => handle.fetch(hot, task),
-        _ => {
-            handle.used_up();
-            Err(JoinError::Lost)
-        }
+        _ => remote::or_left(handle, Err(JoinError::Lost)),
     }
 }
 

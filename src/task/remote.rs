@@ -8,7 +8,8 @@
 //! gives up: WAITING → CANCELLED by CAS: the value stays with the task, the handle is handed back
 //! ```
 //!
-//! A watcher that is dropped uncalled (the hub ended) says `Lost`. `T` crosses threads here: a handle that is on another
+//! A watcher that is dropped uncalled (the hub ended) says `Lost`. Then the handle looks for itself: a task that had ended
+//! before its thread did may have left its outcome in its seed. `T` crosses threads here: a handle that is on another
 //! thread is `Send`, so its `T` is.
 
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -49,6 +50,31 @@ pub(super) fn outcome<T>(hot: &'static Hot, task: Subject) -> Result<T, JoinErro
             Subject::Control(c) => body::fetch::<T>(hot, c),
         }
     })
+}
+
+/// Fetches what the task of `handle` ended with before its thread did, if that is still there.
+fn left_behind<T: 'static>(handle: &JoinHandle<T>) -> Option<Result<T, JoinError>> {
+    let address = &handle.address;
+    if address.hub.is_open() {
+        return None;
+    }
+    // SAFETY: the hub has closed. The handle holds the claim on the outcome, alone: what it asked the hub for was answered,
+    // with nothing. `T` is the handle's type; if this is not the task's thread, the handle was sent here, so `T` is `Send`.
+    let outcome = unsafe { body::fetch_left::<T>(address.place.address()?, address.id) };
+    outcome.map(to_result)
+}
+
+/// What a join returns that was told the task is lost: what it left, if it has.
+pub(super) fn or_left<T: 'static>(
+    handle: JoinHandle<T>,
+    told: Result<T, JoinError>,
+) -> Result<T, JoinError> {
+    let result = match told {
+        Err(JoinError::Lost) => left_behind(&handle).unwrap_or(Err(JoinError::Lost)),
+        told => told,
+    };
+    handle.used_up();
+    result
 }
 
 /// The numbers of the mailboxes of one `join_all` that were filled, in that order.
@@ -190,10 +216,7 @@ pub(super) fn join<T: 'static>(
         report,
     };
     match park_until(ticket, &how, &mailbox) {
-        End::Granted => {
-            handle.used_up();
-            Ok(mailbox.take())
-        }
+        End::Granted => Ok(or_left(handle, mailbox.take())),
         end => Err((end, handle)),
     }
 }
