@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | [`greenlet`] | the explicit switch: scopes, greenlets, generators |
 //! | [`task`] | what the hub runs: `spawn`, join, kill, `timeout`, scopes, locals |
-//! | [`hub`] | a thread's scheduler: its end, its limits, forks, handles for other threads |
+//! | [`hub`] | a thread's scheduler: its end, its limits, forks, handles for other threads, simulations |
 //! | [`time`] | sleeping, intervals, `Instant` |
 //! | [`io`], [`net`] | waiting for descriptors; TCP |
 //! | [`stack`] | sizes of stacks |

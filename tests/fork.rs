@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use greenloom::hub::{self, Forked};
 use greenloom::task::{self, JoinError};
+use greenloom::time::Instant;
 use greenloom::{greenlet, sleep, spawn, timeout, yield_now};
 use util::Drops;
 
@@ -282,6 +283,28 @@ fn tasks_that_have_not_started_or_have_ended_stay_the_parents() {
             drop(kept.join().unwrap());
             unstarted.join().unwrap();
             assert_eq!(drops.alive(), 0);
+        },
+    );
+}
+
+#[test]
+fn a_simulation_goes_on_in_a_child_that_asks_for_its_own_hub() {
+    util::alone(
+        "a_simulation_goes_on_in_a_child_that_asks_for_its_own_hub",
+        || {
+            hub::Hub::builder().simulate(1).start().unwrap();
+            let begin = Instant::now();
+            sleep(HOUR);
+            let status = in_fork(|| {
+                assert_eq!(begin.elapsed(), HOUR);
+                hub::reinit().unwrap();
+                spawn(|| sleep(HOUR)).join().unwrap();
+                assert_eq!(begin.elapsed(), 2 * HOUR);
+                let stuck = spawn(task::park).join();
+                assert!(matches!(stuck, Err(JoinError::Deadlock(_))));
+            });
+            assert_eq!(exit_code(status), Some(0));
+            assert_eq!(begin.elapsed(), HOUR);
         },
     );
 }

@@ -56,7 +56,7 @@ pub(crate) mod hot;
 pub(crate) mod interrupt;
 pub(crate) mod probe;
 pub(crate) mod report;
-mod run_queue;
+pub(crate) mod run_queue;
 mod scope;
 pub(crate) mod seed;
 mod thread_end;

@@ -622,12 +622,6 @@ impl Entry {
     pub(super) fn line(self) -> *const i8 {
         self.0.as_ptr().cast_const().cast()
     }
-
-    /// Whether it is a control block: then its stack lies below.
-    #[inline(always)]
-    pub(super) fn is_control(self) -> bool {
-        self.0.addr().get() & SEED == 0
-    }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -34,10 +34,13 @@ fn owner(c: ControlRef) -> Option<u64> {
     .flatten()
 }
 
+/// Whether main waits for something that one greenlet must do.
+pub(super) fn main_depends(hot: &'static Hot) -> bool {
+    owner(hot.root()).is_some()
+}
+
 /// The cycle that main's wait leads into, if there is one.
 pub(super) fn cycle_of_main(hot: &'static Hot) -> Option<Deadlock> {
-    // Almost always main waits for nobody in particular, or for one who waits for nobody.
-    owner(hot.root())?;
     let mut chain: Vec<ControlRef> = vec![hot.root()];
     while chain.len() < MAX_CHAIN {
         let last = *chain.last()?;
@@ -70,12 +73,10 @@ fn find(hot: &'static Hot, id: u64) -> Option<ControlRef> {
     found
 }
 
-/// The report that nothing is left which could wake anybody.
-pub(super) fn nothing_left(hot: &'static Hot) -> Deadlock {
-    let mut text = String::from(
-        "deadlock: main waits, no timer or descriptor is pending and no other thread could wake anybody",
-    );
-    text.push_str("\n  ");
+/// The report that nothing is left which could wake anybody; `others` is why other threads could not.
+pub(super) fn nothing_left(hot: &'static Hot, others: &str) -> Deadlock {
+    let mut text =
+        format!("deadlock: main waits, no timer or descriptor is pending and {others}\n  ");
     describe(hot, hot.root(), &mut text);
     let mut parked = Vec::new();
     let mut more = 0;

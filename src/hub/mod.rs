@@ -10,6 +10,7 @@
 //! frame     why a greenlet is parked
 //! deadlock  main waits in vain
 //! lifecycle run_until_idle, shutdown, run, the thread's end
+//! simulation order by a seed, simulated time
 //! fork      a forked child
 //! builder   limits; HubHandle
 //! remote    HubRef ── gate ── Shared { inbox, notifier }     what other threads hold
@@ -34,11 +35,13 @@ pub(crate) mod inbox;
 pub(crate) mod lifecycle;
 pub(crate) mod remote;
 pub(crate) mod sched;
+mod simulation;
 
 pub use self::builder::{Builder, Hub, HubHandle, current_handle};
 pub use self::error::{Forked, InCallback, LimitReached, ThreadEnded, Unwinding};
 pub use self::fork::reinit;
 pub use self::lifecycle::{Shutdown, run, run_until_idle, shutdown};
+pub use self::simulation::{simulate, simulate_seeds};
 pub use crate::greenlet::error::Deadlock;
 
 /// What the protocol files (here and in `park`) are built from.

@@ -182,6 +182,11 @@ pub(super) fn watch<T: 'static>(
     ticket: &Ticket,
     list: Option<(FilledList, usize)>,
 ) -> Arc<Mailbox<T>> {
+    if let Ticket::Greenlet(_, hub, _) = ticket
+        && hub.handle() != handle.address.hub
+    {
+        hub.expect_mail();
+    }
     let mailbox = Arc::new(Mailbox {
         state: AtomicU8::new(WAITING),
         value: Mutex::new(None),
