@@ -53,9 +53,9 @@ pub(crate) struct MemoryStats {
     pub(crate) reserved: usize,
     /// Slots handed out.
     pub(crate) live: usize,
-    /// The sizes of the slots handed out, in bytes: what a limit on stack memory counts.
+    /// The sizes of the slots handed out, in bytes.
     pub(crate) live_bytes: usize,
-    /// Address space of the slots promised, in bytes.
+    /// The same of the slots promised. A limit on stack memory counts both.
     pub(crate) promised_bytes: usize,
     /// Slots ready to be handed out, the promised ones among them.
     pub(crate) free: usize,
