@@ -26,6 +26,7 @@
 
 #[allow(dead_code)]
 mod block;
+pub(crate) mod budget;
 #[allow(dead_code)]
 mod claim;
 #[allow(dead_code)]
