@@ -44,6 +44,7 @@ use core::mem;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::store::{Popped, Store};
@@ -116,6 +117,7 @@ impl Patience {
         }
     }
 
+    #[inline]
     fn deadline(&self) -> Option<Instant> {
         self.limit.and_then(deadline_after)
     }
@@ -342,6 +344,8 @@ fn wake_all(all: Vec<Unparker>) {
 #[derive(Debug)]
 pub(crate) struct Core<T, S> {
     pub(super) lock: Lock<State<T, S>>,
+    /// The last get had to wait: a guess that the next will, which saves it a look at the start.
+    waits: AtomicBool,
 }
 
 // A panic cannot leave the state half changed: no code of the user runs under the lock.
@@ -367,6 +371,7 @@ impl<T, S: Store<T>> Core<T, S> {
                 closed: false,
                 purge: false,
             }),
+            waits: AtomicBool::new(false),
         }
     }
 
@@ -458,12 +463,55 @@ impl<T, S: Store<T>> Core<T, S> {
         {
             return Err(fail);
         }
-        match self.lock.with(State::take) {
-            Taken::Item(item, who) => {
-                wake(who);
-                Ok(item)
+        // Relaxed: it is a guess. Whoever waits looks under the lock first.
+        if !self.waits.load(Ordering::Relaxed) {
+            match self.lock.with(State::take) {
+                Taken::Item(item, who) => {
+                    wake(who);
+                    return Ok(item);
+                }
+                Taken::Empty => {}
+                taken => return self.get_slowly(taken, patience),
             }
-            taken => self.get_slowly(taken, patience),
+        }
+        self.wait_for_item(patience)
+    }
+
+    /// The getter's wait when nothing is in the way: the short form of the loop in `get_slowly`.
+    #[inline(never)]
+    #[track_caller]
+    fn wait_for_item(&self, patience: Patience) -> Result<T, Fail> {
+        let Ok(ticket) = Ticket::new() else {
+            return self.get_slowly(self.lock.with(State::take), patience);
+        };
+        let how = How {
+            reasons: &[self.reason_to_get()],
+            deadline: patience.deadline(),
+            report: patience.report,
+        };
+        let blocked = block(&Getting(self), ticket, &how, |state| match state.take() {
+            Taken::Empty => {
+                self.waits.store(true, Ordering::Relaxed);
+                Err(((), Rank::Last))
+            }
+            taken => {
+                self.waits.store(false, Ordering::Relaxed);
+                Ok(taken)
+            }
+        });
+        match blocked {
+            Blocked::Granted(Grant::Given(_)) => Ok(self.fetch()),
+            Blocked::Now(taken) => self.get_slowly(taken, patience),
+            Blocked::Granted(Grant::Told(_)) => {
+                let left = Patience {
+                    limit: how
+                        .deadline
+                        .map(|d| d.saturating_duration_since(Instant::now())),
+                    ..patience
+                };
+                self.get_slowly(self.lock.with(State::take), left)
+            }
+            Blocked::Ended(end, _) => Err(end.into()),
         }
     }
 
