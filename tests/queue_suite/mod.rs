@@ -396,8 +396,9 @@ macro_rules! queue_suite {
                 let q = Q::unbounded();
                 let failed = quiet(|| {
                     task::scope(|s| {
-                        let _child = s.spawn(|| q.get().map(|i| i.0));
+                        let child = s.spawn(|| q.get().map(|i| i.0));
                         yield_now();
+                        child.kill();
                         panic_any("on purpose");
                     })
                 });
@@ -761,6 +762,7 @@ macro_rules! queue_suite {
                     .collect();
                 yield_now();
                 joins[0].kill();
+                yield_now();
                 for left in (0..3).rev() {
                     assert!(!joins[1].is_finished());
                     q.get().unwrap();
