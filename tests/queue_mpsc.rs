@@ -94,7 +94,7 @@ fn who_unwinds_waits_too() {
     yield_now();
     tx.send(1).unwrap();
     assert_eq!(tells.recv(), Ok((1, Err(RecvTimeoutError::Timeout))));
-    assert!(panics.join().map(|()| ()).unwrap_err().is_panic());
+    assert!(panics.join().unwrap_err().is_panic());
 }
 
 #[test]

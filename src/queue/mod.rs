@@ -14,8 +14,8 @@
 //!
 //! ```text
 //! kinds  channel  ends     the public types          arms   the same as arms of a select
-//!              core        state, protocol           error  one type per operation
-//!           store  heap    what items are kept in
+//!         core   state     the protocol              error  one type per operation
+//!         store  heap      what items are kept in
 //! ```
 //!
 //! This module may not run code of the user while it holds a lock.
@@ -29,6 +29,7 @@ mod ends;
 mod error;
 mod heap;
 mod kinds;
+mod state;
 mod store;
 
 #[cfg(test)]

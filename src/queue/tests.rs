@@ -1,6 +1,7 @@
 //! Gets and puts as arms of a select: one is committed, and of all others nothing is left.
 //!
 //! On plain threads, which wait by the same claims as tasks; what needs tasks is tested from outside.
+#![forbid(unsafe_code)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
