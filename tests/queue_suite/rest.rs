@@ -1,5 +1,6 @@
 //! The part of the suite about the end of a queue, `join`, order and fairness, `peek`, and threads.
 
+/// See the file's head.
 #[macro_export]
 macro_rules! queue_suite_rest {
     ($Queue:ident) => {
@@ -11,15 +12,10 @@ macro_rules! queue_suite_rest {
             use std::sync::atomic::{AtomicU64, Ordering};
             use std::time::Duration;
 
-            use greenloom::queue::{
-                GetError, GetTimeoutError, PutError, PutTimeoutError, TryGetError, TryPutError,
-                $Queue,
-            };
-            use greenloom::{hub, sleep, spawn, task, timeout, yield_now};
+            use greenloom::queue::{TryGetError, TryPutError, $Queue};
+            use greenloom::{sleep, spawn, timeout, yield_now};
 
-            use $crate::queue_suite::{
-                Elsewhere, HOUR, Item, SOON, granted_and_then_the_hub_ends, hold_the_thread_for,
-            };
+            use $crate::queue_suite::{Elsewhere, HOUR, Item, SOON};
             use $crate::util::Drops;
 
             type Q = $Queue<Item>;
@@ -588,7 +584,6 @@ macro_rules! queue_suite_rest {
                 assert_eq!(drops.alive(), 0);
                 assert_eq!(drops.dropped(), PUTS as usize);
                 assert!(done.load(Ordering::Relaxed) >= u64::from(PUTS) * 2 / 3);
-                let _ = hub::current_handle();
             }
         }
     };

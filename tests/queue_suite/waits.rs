@@ -1,5 +1,6 @@
 //! The part of the suite about waits: of a get and of a put, and everything that can end them.
 
+/// See the file's head.
 #[macro_export]
 macro_rules! queue_suite_waits {
     ($Queue:ident) => {
@@ -8,17 +9,16 @@ macro_rules! queue_suite_waits {
             use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
             use std::rc::Rc;
             use std::sync::Arc;
-            use std::sync::atomic::{AtomicU64, Ordering};
             use std::time::Duration;
 
             use greenloom::queue::{
                 GetError, GetTimeoutError, PutError, PutTimeoutError, $Queue,
                 TryGetError, TryPutError,
             };
-            use greenloom::{hub, sleep, spawn, task, timeout, yield_now};
+            use greenloom::{sleep, spawn, task, timeout, yield_now};
 
             use $crate::queue_suite::{
-                Elsewhere, HOUR, Item, SOON, granted_and_then_the_hub_ends, hold_the_thread_for,
+                HOUR, Item, SOON, granted_and_then_the_hub_ends, hold_the_thread_for,
             };
             use $crate::util::Drops;
 
