@@ -7,6 +7,7 @@
 //! | [`greenlet`] | the explicit switch: scopes, greenlets, generators |
 //! | [`task`] | what the hub runs: `spawn`, join, kill, `timeout`, scopes, locals |
 //! | [`hub`] | a thread's scheduler: its end, its limits, forks, handles for other threads, simulations |
+//! | [`queue`], [`sync`] | queues and channels; what tasks share, in std's shape |
 //! | [`time`] | sleeping, intervals, `Instant` |
 //! | [`io`], [`net`] | waiting for descriptors; TCP |
 //! | [`stack`] | sizes of stacks |
@@ -22,8 +23,10 @@ pub mod inspect;
 pub mod io;
 pub mod net;
 mod park;
+pub mod queue;
 mod reactor;
 pub mod stack;
+pub mod sync;
 pub mod task;
 pub mod time;
 mod timers;

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use greenloom::greenlet::{self, Current, SwitchError};
 use greenloom::hub::Deadlock;
+use greenloom::queue::{GetError, PutError, Queue, channel};
+use greenloom::sync::mpsc;
 use greenloom::task::{Builder, JoinError};
 use greenloom::{sleep, spawn, spawn_later, timeout, yield_now};
 use util::describe;
@@ -152,5 +154,55 @@ fn a_timeout_around_the_wait_is_a_prospect() {
     lonely("a_timeout_around_the_wait_is_a_prospect", || {
         let stuck = spawn(|| sleep(Duration::MAX));
         assert!(timeout(Duration::from_millis(40), || stuck.join()).is_err());
+    });
+}
+
+#[test]
+fn a_get_and_a_put_that_can_never_end_are_errors_and_the_value_comes_back() {
+    lonely(
+        "a_get_and_a_put_that_can_never_end_are_errors_and_the_value_comes_back",
+        || {
+            // A thread without a hub waits like one of std: for ever.
+            spawn(|| ()).join().unwrap();
+            let q = Queue::bounded(1);
+            match q.get() {
+                Err(GetError::Deadlock(d)) => told(&d, &["get from queue"]),
+                other => panic!("{other:?}"),
+            }
+            q.put(1).unwrap();
+            match q.put(2) {
+                Err(PutError::Deadlock(2, d)) => told(&d, &["put into queue"]),
+                other => panic!("{other:?}"),
+            }
+            // It has left: the queue works on.
+            assert_eq!(q.get().unwrap(), 1);
+            assert!(q.try_get().unwrap_err().is_empty());
+            let (tx, rx) = channel::<u32>(0);
+            assert!(rx.recv().unwrap_err().to_string().contains("deadlock"));
+            assert_eq!(tx.send(3).unwrap_err().into_inner(), 3);
+        },
+    );
+}
+
+#[test]
+fn mute_waits_of_queues_panic_with_the_deadlock() {
+    lonely("mute_waits_of_queues_panic_with_the_deadlock", || {
+        fn panics<R>(f: impl FnOnce() -> R) {
+            let payload = catch_unwind(AssertUnwindSafe(f)).map(|_| ()).unwrap_err();
+            let text = payload.downcast_ref::<String>().expect("a text");
+            assert!(text.contains("deadlock"), "{text}");
+        }
+        spawn(|| ()).join().unwrap();
+        let (tx, rx) = mpsc::channel::<u32>();
+        panics(|| rx.recv());
+        drop(tx);
+        let (tx, rx) = mpsc::sync_channel(0);
+        panics(|| tx.send(1));
+        assert_eq!(rx.try_recv(), Err(mpsc::TryRecvError::Empty));
+        let q = Queue::unbounded();
+        panics(|| q.iter().next());
+        q.put(1).unwrap();
+        panics(|| q.join());
+        assert_eq!(q.unfinished(), 1);
     });
 }

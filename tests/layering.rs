@@ -43,10 +43,10 @@ const LAYERS: &[&[Module]] = &[
     &[
         ("task", &[]),
         ("time", &["task"]),
-        // A reentrant lock is owned by a task.
-        ("sync", &["task"]),
-        ("event", &[]),
         ("queue", &[]),
+        // A reentrant lock is owned by a task; `mpsc` is a channel in std's shape.
+        ("sync", &["task", "queue"]),
+        ("event", &[]),
         // Knows what it selects from only through `park`'s trait.
         ("select", &[]),
     ],

@@ -61,8 +61,8 @@ impl Builder {
         self
     }
 
-    /// How many reads, writes and accepts may succeed at once in one turn before the task yields; 64 by default, at
-    /// least 1.
+    /// How many calls of a task may succeed at once in one turn before it yields: reads, writes and accepts, and what it
+    /// puts into queues and channels or gets from them. 64 by default, at least 1.
     pub fn io_budget(mut self, n: u32) -> Self {
         self.limits.io_budget = n.max(1);
         self

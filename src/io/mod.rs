@@ -4,9 +4,8 @@
 //! net …     sockets                 each call is one `Source::run`
 //!    │
 //! source    the would-block loop ── parks, or polls on a plain thread
-//! place     where it is registered, who waits       budget   yields of those who never wait
-//! ready     wait_readable, wait_writable            error    Closed, ConcurrentUse, TimeoutElapsed
-//! os        system calls, the only unsafe code
+//! place     where it is registered, who waits       error    Closed, ConcurrentUse, TimeoutElapsed
+//! ready     wait_readable, wait_writable            os       system calls, the only unsafe code
 //! ```
 //!
 //! Traits and plain types are std's own, so a program ports by its `use` line. Standard input and output and files still
@@ -14,7 +13,6 @@
 //!
 //! This module may not know what kind of descriptor it waits for.
 
-mod budget;
 mod error;
 mod os;
 mod place;

@@ -30,14 +30,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::thread;
 use std::time::Duration;
 
-use super::budget;
 use super::error::{closed, outcome};
 use super::os;
 use super::place::Place;
 use crate::clock::{Instant, deadline_after};
 use crate::greenlet::hot::{Hot, Phase, hot};
 use crate::hub::sched::{Hub, Waiter};
-use crate::park::{How, Reason, Report, Ticket, Waiting, park_until};
+use crate::park::{How, Reason, Report, Ticket, Waiting, budget, park_until};
 use crate::reactor::{Direction, Emptied, Refused, Token};
 
 /// What a call that succeeded says of the descriptor.
@@ -158,7 +157,7 @@ impl<S: AsFd> Source<S> {
     ) -> io::Result<R> {
         let hot = hot();
         if budget::is_spent(hot) {
-            budget::breathe(hot)?;
+            budget::breathe(Report::ALL)?.map_or(Ok(()), outcome)?;
         }
         // The deadline, once it was needed.
         let mut deadline = None;

@@ -63,6 +63,7 @@ pub(crate) enum Unparker {
 }
 
 impl Unparker {
+    #[inline]
     pub(super) fn of(ticket: &Ticket) -> Self {
         match ticket {
             Ticket::Greenlet(_, hub, w) => Self::Greenlet {
@@ -164,20 +165,25 @@ impl fmt::Debug for Unparker {
 #[derive(Debug)]
 pub(crate) struct Claim {
     unparker: Unparker,
-    /// The waiter, if it is a greenlet. Keeps the claim on its thread.
+    /// The waiter, if it is a greenlet, and the wait. Keeps the claim on its thread.
     own: Option<ControlRef>,
+    epoch: u64,
 }
 
 impl Claim {
     /// Opens the wait that `ticket` names.
     #[inline]
     pub(crate) fn new(ticket: &Ticket) -> Self {
+        let unparker = ticket.unparker();
         let claim = Self {
-            unparker: ticket.unparker(),
             own: match ticket {
                 Ticket::Greenlet(_, _, w) => Some(w.control),
                 Ticket::Thread => None,
             },
+            epoch: match &unparker {
+                Unparker::Greenlet { epoch, .. } | Unparker::Thread(_, epoch) => *epoch,
+            },
+            unparker,
         };
         claim.with_word(word::open);
         claim
@@ -189,6 +195,7 @@ impl Claim {
         let claim = Self {
             unparker: Unparker::Thread(new_cell(), 1),
             own: None,
+            epoch: 1,
         };
         claim.with_word(word::open);
         claim
@@ -220,25 +227,28 @@ impl Claim {
 
     #[inline]
     fn with_word<R>(&self, f: impl FnOnce(&AtomicU64, u64) -> R) -> R {
-        match (&self.unparker, self.own) {
-            (Unparker::Greenlet { epoch, .. }, Some(own)) => f(&own.grant, *epoch),
-            (Unparker::Thread(cell, epoch), _) => f(&cell.word, *epoch),
-            (Unparker::Greenlet { .. }, None) => unreachable!("a greenlet's claim without it"),
+        match (self.own, &self.unparker) {
+            (Some(own), _) => f(&own.grant, self.epoch),
+            (None, Unparker::Thread(cell, _)) => f(&cell.word, self.epoch),
+            (None, Unparker::Greenlet { .. }) => unreachable!("a greenlet's claim without it"),
         }
     }
 }
 
 impl Waiting for Claim {
+    #[inline]
     fn granted(&self) -> bool {
         self.grant().is_some()
     }
 
+    #[inline]
     fn cancel(&self) -> bool {
         self.shut()
     }
 }
 
 impl Drop for Claim {
+    #[inline]
     fn drop(&mut self) {
         self.shut();
     }

@@ -26,6 +26,7 @@
 
 #[allow(dead_code)]
 mod block;
+pub(crate) mod budget;
 #[allow(dead_code)]
 mod claim;
 #[allow(dead_code)]
@@ -42,17 +43,13 @@ use core::panic::Location;
 use std::io;
 use std::time::Duration;
 
-#[allow(unused_imports)]
 pub(crate) use self::block::{Blocked, Place, Turn, block};
 #[allow(unused_imports)]
 pub(crate) use self::claim::{Claim, Unparker};
-#[allow(unused_imports)]
 pub(crate) use self::lock::Lock;
 #[allow(unused_imports)]
 pub(crate) use self::select::{Selectable, Selected, select};
-#[allow(unused_imports)]
 pub(crate) use self::wait_queue::{Key, WaitQueue};
-#[allow(unused_imports)]
 pub(crate) use self::word::{Arm, Grant};
 pub(crate) use crate::hub::frame::{HeldBy, Reason};
 use crate::hub::primitives;

@@ -89,7 +89,11 @@ pub(crate) fn granted(word: &AtomicU64, epoch: u64) -> Option<Grant> {
 /// Ends the wait of `epoch` without a grant. False if it was granted meanwhile.
 #[inline]
 pub(crate) fn shut(word: &AtomicU64, epoch: u64) -> bool {
-    word.compare_exchange(waiting(epoch), 0, Ordering::Acquire, Ordering::Acquire)
-        .is_ok()
+    let waiting = waiting(epoch);
+    // Usually it has ended: then nobody changes it any more, and a load tells as much as a failed exchange.
+    (word.load(Ordering::Relaxed) == waiting
+        && word
+            .compare_exchange(waiting, 0, Ordering::Acquire, Ordering::Acquire)
+            .is_ok())
         || granted(word, epoch).is_none()
 }

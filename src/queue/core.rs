@@ -1,0 +1,633 @@
+//! What all queues and channels are made of: the state, and how things change hands.
+//!
+//! ```text
+//!            putters ──► store ──► (get)            a getter waits only while the store is empty, a putter only
+//!               │                     ▲              while it is full
+//!               │  a getter waits     │
+//!               └────────► handed ────┘              what a getter was given and has not come for yet
+//! ```
+//!
+//! One section of the lock per operation. Who frees something hands it on in the same section:
+//!
+//! | operation | finds | does |
+//! | --- | --- | --- |
+//! | put | a getter that waits (then the store is empty) | the value into `handed`, grants it |
+//! | put | room | the value into the store |
+//! | put | neither | waits, with the value beside it in the wait queue |
+//! | get | an item | takes it; the first putter that waits is granted, its value moves into the freed place |
+//! | get | no item, but a putter (a rendezvous) | grants it, takes its value |
+//! | get | neither | waits |
+//!
+//! # Nothing is lost, nothing is there twice
+//!
+//! A value is at each moment in one place: with its owner, beside a putter that waits, in the store, or in `handed`. It moves
+//! together with the grant of the wait it belongs to, in one section of the lock, and a wait has one end (invariant 14). So
+//!
+//! - killed or timed out before the grant: the wait queue gives the value back to the putter, a getter was given nothing;
+//! - after the grant: the call succeeds. A getter takes one from `handed` before it can wait again; there are as many as
+//!   getters that have been granted and not come yet, and who takes which does not matter: the first to run gets the first;
+//! - granted, and then its hub ends: [`Place::refund`] takes the newest of `handed` back for the next getter, or into the
+//!   store as the oldest there.
+//!
+//! `close` tells all who wait. A putter's value comes out with that, and is left in `returned` under the putter's number; the
+//! putter fetches it when it runs.
+//!
+//! # Turns
+//!
+//! What runs code of the user (`Ord`, `peek`) works on a part of the store that was taken out, in a *turn*; see `store.rs`.
+//! Meanwhile puts go on; a get waits for the turn's end like for an item, and is told then. A `try_` form that meets the
+//! turn of another thread waits for it in the way of a spin lock; one that meets the turn of another task of its own
+//! thread finds nothing. Who meets its own turn would wait for itself: that is a panic.
+#![forbid(unsafe_code)]
+
+use core::mem;
+use std::io;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::state::{Offered, Parcel, State, Taken};
+use super::store::Store;
+use crate::clock::{Instant, deadline_after};
+use crate::greenlet::error::Deadlock;
+use crate::hub::primitives::relax;
+use crate::park::{
+    Blocked, End, Grant, How, Lock, Place, Reason, Report, Ticket, Turn as Rank, Unparker,
+    WaitQueue, block, budget,
+};
+
+/// Rounds of waiting for another thread's turn: before a get queues up, and before a `try_` form gives up.
+const SPIN: u32 = 32;
+const PATIENCE: u32 = 300;
+
+/// Why a call failed.
+#[derive(Debug)]
+pub(crate) enum Fail {
+    Closed,
+    TimedOut,
+    Deadlock(Deadlock),
+    Unwinding,
+    CannotWait(io::Error),
+}
+
+impl From<End> for Fail {
+    fn from(end: End) -> Self {
+        match end {
+            End::TimedOut | End::Elapsed => Self::TimedOut,
+            End::Deadlock(deadlock) => Self::Deadlock(deadlock),
+            End::Unwinding => Self::Unwinding,
+            End::Granted => unreachable!("a wait that was granted has not failed"),
+        }
+    }
+}
+
+/// Why a call that does not wait failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// No item, or no room.
+    NotNow,
+    Closed,
+}
+
+/// How long a call waits, and what it tells.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    pub(crate) limit: Option<Duration>,
+    pub(crate) report: Report,
+}
+
+impl Patience {
+    /// Until it is done; errors are reported.
+    pub(crate) const ERRORS: Self = Self {
+        limit: None,
+        report: Report::ERRORS,
+    };
+    /// Until it is done; nothing can be reported.
+    pub(crate) const MUTE: Self = Self {
+        limit: None,
+        report: Report::NOTHING,
+    };
+
+    /// For as long as `d`.
+    pub(crate) const fn timed(d: Duration) -> Self {
+        Self {
+            limit: Some(d),
+            report: Report::ALL,
+        }
+    }
+
+    #[inline]
+    fn deadline(&self) -> Option<Instant> {
+        self.limit.and_then(deadline_after)
+    }
+}
+
+#[inline]
+pub(super) fn wake(who: Option<Unparker>) {
+    if let Some(who) = who {
+        who.unpark();
+    }
+}
+
+fn wake_all(all: Vec<Unparker>) {
+    for who in all {
+        who.unpark();
+    }
+}
+
+/// See the file's head.
+#[derive(Debug)]
+pub(crate) struct Core<T, S> {
+    pub(super) lock: Lock<State<T, S>>,
+    /// The last get had to wait: a guess that the next will, which saves it a look at the start.
+    waits: AtomicBool,
+}
+
+// A panic cannot leave the state half changed: no code of the user runs under the lock.
+impl<T, S> UnwindSafe for Core<T, S> {}
+impl<T, S> RefUnwindSafe for Core<T, S> {}
+
+impl<T, S: Store<T>> Core<T, S> {
+    /// For so many items; `usize::MAX` is no limit, 0 a rendezvous.
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            lock: Lock::new(State::new(capacity)),
+            waits: AtomicBool::new(false),
+        }
+    }
+
+    // ---- put ----
+
+    #[inline]
+    pub(crate) fn put(&self, value: T, patience: Patience) -> Result<(), (T, Fail)> {
+        if budget::charge()
+            && let Some(fail) = breathe(patience)
+        {
+            return Err((value, fail));
+        }
+        match self.lock.with(|state| state.offer(value)) {
+            Offered::Done(who) => {
+                wake(who);
+                Ok(())
+            }
+            Offered::Full(value) => self.put_slowly(value, patience),
+            Offered::Closed(value) => Err((value, Fail::Closed)),
+        }
+    }
+
+    #[inline(never)]
+    fn put_slowly(&self, value: T, patience: Patience) -> Result<(), (T, Fail)> {
+        let deadline = patience.deadline();
+        let mut value = value;
+        loop {
+            let ticket = match Ticket::new() {
+                Ok(ticket) => ticket,
+                Err(e) => return Err((value, Fail::CannotWait(e))),
+            };
+            let how = How {
+                reasons: &[self.reason_to_put()],
+                deadline,
+                report: patience.report,
+            };
+            let mut number = 0;
+            let blocked = block(&Putting(self), ticket, &how, |state| {
+                match state.offer(value) {
+                    Offered::Done(who) => Ok(Ok(who)),
+                    Offered::Closed(value) => Ok(Err(value)),
+                    Offered::Full(value) => {
+                        let parcel = state.parcel(value);
+                        number = parcel.number;
+                        Err((parcel, Rank::Last))
+                    }
+                }
+            });
+            match blocked {
+                Blocked::Now(Ok(who)) => {
+                    wake(who);
+                    return Ok(());
+                }
+                Blocked::Now(Err(value)) => return Err((value, Fail::Closed)),
+                Blocked::Granted(Grant::Given(_)) => return Ok(()),
+                Blocked::Granted(Grant::Told(_)) => {
+                    match self.lock.with(|state| state.take_returned(number)) {
+                        Some(returned) => value = returned,
+                        None => unreachable!("a putter was told without its value"),
+                    }
+                }
+                Blocked::Ended(end, Some(parcel)) => return Err((parcel.value, end.into())),
+                Blocked::Ended(end, None) => {
+                    unreachable!("a putter that ended with {end:?} has lost its value")
+                }
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn try_put(&self, value: T) -> Result<(), (T, Refusal)> {
+        match self.lock.with(|state| state.offer(value)) {
+            Offered::Done(who) => {
+                wake(who);
+                Ok(())
+            }
+            Offered::Full(value) => Err((value, Refusal::NotNow)),
+            Offered::Closed(value) => Err((value, Refusal::Closed)),
+        }
+    }
+
+    // ---- get ----
+
+    #[inline]
+    #[track_caller]
+    pub(crate) fn get(&self, patience: Patience) -> Result<T, Fail> {
+        if budget::charge()
+            && let Some(fail) = breathe(patience)
+        {
+            return Err(fail);
+        }
+        // Relaxed: it is a guess. Whoever waits looks under the lock first.
+        if !self.waits.load(Ordering::Relaxed) {
+            match self.lock.with(State::take) {
+                Taken::Item(item, who) => {
+                    wake(who);
+                    return Ok(item);
+                }
+                Taken::Empty => {}
+                taken => return self.get_slowly(taken, patience),
+            }
+        }
+        self.wait_for_item(patience)
+    }
+
+    /// The getter's wait when nothing is in the way: the short form of the loop in `get_slowly`.
+    #[inline(never)]
+    #[track_caller]
+    fn wait_for_item(&self, patience: Patience) -> Result<T, Fail> {
+        let Ok(ticket) = Ticket::new() else {
+            return self.get_slowly(self.lock.with(State::take), patience);
+        };
+        let how = How {
+            reasons: &[self.reason_to_get()],
+            deadline: patience.deadline(),
+            report: patience.report,
+        };
+        let blocked = block(&Getting(self), ticket, &how, |state| match state.take() {
+            Taken::Empty => {
+                self.waits.store(true, Ordering::Relaxed);
+                Err(((), Rank::Last))
+            }
+            taken => {
+                self.waits.store(false, Ordering::Relaxed);
+                Ok(taken)
+            }
+        });
+        match blocked {
+            Blocked::Granted(Grant::Given(_)) => Ok(self.fetch()),
+            Blocked::Now(taken) => self.get_slowly(taken, patience),
+            Blocked::Granted(Grant::Told(_)) => {
+                let left = Patience {
+                    limit: how
+                        .deadline
+                        .map(|d| d.saturating_duration_since(Instant::now())),
+                    ..patience
+                };
+                self.get_slowly(self.lock.with(State::take), left)
+            }
+            Blocked::Ended(end, _) => Err(end.into()),
+        }
+    }
+
+    #[inline(never)]
+    #[track_caller]
+    fn get_slowly(&self, first: Taken<T, S::Work>, patience: Patience) -> Result<T, Fail> {
+        let mut deadline = None;
+        let mut taken = first;
+        let mut round = 0;
+        loop {
+            match taken {
+                Taken::Item(item, who) => {
+                    wake(who);
+                    return Ok(item);
+                }
+                Taken::Closed => return Err(Fail::Closed),
+                Taken::Turn(work) => {
+                    if let Some(item) = self.turn(work, S::choose) {
+                        return Ok(item);
+                    }
+                    taken = self.lock.with(State::take);
+                    continue;
+                }
+                Taken::Busy(holder) if holder.is_elsewhere() && round < SPIN => {
+                    relax(round);
+                    round += 1;
+                    taken = self.lock.with(State::take);
+                    continue;
+                }
+                Taken::Busy(_) | Taken::Empty => {}
+            }
+            let ticket = Ticket::new().map_err(Fail::CannotWait)?;
+            let how = How {
+                reasons: &[self.reason_to_get()],
+                // Read once, by the first wait.
+                deadline: *deadline.get_or_insert_with(|| patience.deadline()),
+                report: patience.report,
+            };
+            let blocked = block(&Getting(self), ticket, &how, |state| match state.take() {
+                Taken::Empty | Taken::Busy(_) => Err(((), Rank::Last)),
+                taken => Ok(taken),
+            });
+            taken = match blocked {
+                Blocked::Now(taken) => taken,
+                Blocked::Granted(Grant::Given(_)) => return Ok(self.fetch()),
+                Blocked::Granted(Grant::Told(_)) => self.lock.with(State::take),
+                Blocked::Ended(end, _) => return Err(end.into()),
+            };
+        }
+    }
+
+    /// Takes what the caller was given.
+    #[inline]
+    pub(super) fn fetch(&self) -> T {
+        match self.lock.with(|state| state.handed.pop_front()) {
+            Some(item) => item,
+            None => unreachable!("a getter was granted, and nothing was handed to it"),
+        }
+    }
+
+    #[inline]
+    #[track_caller]
+    pub(crate) fn try_get(&self) -> Result<T, Refusal> {
+        match self.lock.with(State::take) {
+            Taken::Item(item, who) => {
+                wake(who);
+                Ok(item)
+            }
+            Taken::Empty => Err(Refusal::NotNow),
+            taken => self.try_get_slowly(taken),
+        }
+    }
+
+    #[inline(never)]
+    #[track_caller]
+    fn try_get_slowly(&self, first: Taken<T, S::Work>) -> Result<T, Refusal> {
+        let mut taken = first;
+        let mut round = 0;
+        loop {
+            match taken {
+                Taken::Item(item, who) => {
+                    wake(who);
+                    return Ok(item);
+                }
+                Taken::Turn(work) => {
+                    if let Some(item) = self.turn(work, S::choose) {
+                        return Ok(item);
+                    }
+                }
+                Taken::Busy(holder) if holder.is_elsewhere() && round < PATIENCE => {
+                    relax(round);
+                    round += 1;
+                }
+                Taken::Closed => return Err(Refusal::Closed),
+                Taken::Busy(_) | Taken::Empty => return Err(Refusal::NotNow),
+            }
+            taken = self.lock.with(State::take);
+        }
+    }
+
+    /// What was given to a getter that will never come for it goes to the next, or back.
+    pub(super) fn hand_back(&self) {
+        let who = self.lock.with(|state| {
+            let item = state.handed.pop_back()?;
+            if state.is_idle()
+                && let Some(((), who)) = state.getters.give()
+            {
+                state.handed.push_back(item);
+                return Some(who);
+            }
+            state.store.restore(item);
+            None
+        });
+        wake(who);
+    }
+
+    // ---- turns ----
+
+    /// Shows the next item to `f`, if there is one.
+    #[track_caller]
+    pub(crate) fn peek<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
+        let mut round = 0;
+        loop {
+            let begun = self.lock.with(|state| match state.busy {
+                Some(holder) => Err(holder),
+                None if state.store.len() == 0 => Ok(None),
+                None => Ok(Some(state.begin_turn())),
+            });
+            match begun {
+                Ok(work) => return self.turn(work?, |work| S::peek(work).map(f)),
+                Err(holder) if holder.is_elsewhere() && round < PATIENCE => {
+                    relax(round);
+                    round += 1;
+                }
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Runs `f`, which may be or call code of the user, with what the turn has in hand.
+    fn turn<R>(&self, work: S::Work, f: impl FnOnce(&mut S::Work) -> R) -> R {
+        let mut turn = Turn {
+            core: self,
+            work: Some(work),
+        };
+        match &mut turn.work {
+            Some(work) => f(work),
+            None => unreachable!("a turn without its work"),
+        }
+    }
+
+    fn end_turn(&self, work: S::Work) {
+        let (admitted, told, drained) = self.lock.with(|state| {
+            state.busy = None;
+            state.in_hand = 0;
+            state.store.put_back(work);
+            let admitted = state.admit();
+            let drained = mem::take(&mut state.purge).then(|| state.drain());
+            (admitted, state.getters.tell_all(), drained)
+        });
+        wake(admitted);
+        wake_all(told.into_iter().map(|w| w.1).collect());
+        if let Some((store, joiners)) = drained {
+            wake_all(joiners);
+            drop(store);
+        }
+    }
+
+    // ---- the end ----
+
+    /// Puts fail from now on, gets take what is left; all who wait look again.
+    pub(crate) fn close(&self) {
+        wake_all(self.lock.with(State::close));
+    }
+
+    /// The same, and drops what is left.
+    pub(crate) fn close_now(&self) {
+        let (told, (store, joiners)) = self.lock.with(|state| {
+            let told = state.close();
+            state.purge = state.busy.is_some();
+            (told, state.drain())
+        });
+        wake_all(told);
+        wake_all(joiners);
+        drop(store);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock.with(|state| state.closed)
+    }
+
+    // ---- what is done with the items ----
+
+    /// False if all were done before.
+    pub(crate) fn task_done(&self) -> bool {
+        let joiners = self.lock.with(|state| {
+            state.unfinished = state.unfinished.checked_sub(1)?;
+            Some(state.finished())
+        });
+        joiners.map(wake_all).is_some()
+    }
+
+    /// False if `patience` ended before all were done.
+    #[track_caller]
+    pub(crate) fn join(&self, patience: Patience) -> bool {
+        if self.lock.with(|state| state.unfinished == 0) {
+            return true;
+        }
+        let how = How {
+            reasons: &[Reason::new("join of queue", self.address())],
+            deadline: patience.deadline(),
+            report: patience.report,
+        };
+        let blocked = block(&Joining(self), Ticket::must(), &how, |state| {
+            if state.unfinished == 0 {
+                Ok(())
+            } else {
+                Err(((), Rank::Last))
+            }
+        });
+        !matches!(blocked, Blocked::Ended(..))
+    }
+
+    pub(crate) fn unfinished(&self) -> usize {
+        self.lock.with(|state| state.unfinished)
+    }
+
+    // ---- what there is ----
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.lock.with(|state| state.len())
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.lock.with(|state| !state.has_room())
+    }
+
+    /// `usize::MAX` is no limit.
+    pub(crate) fn capacity(&self) -> usize {
+        self.lock.with(|state| state.capacity)
+    }
+
+    fn address(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+
+    pub(super) fn reason_to_get(&self) -> Reason<'static> {
+        Reason::new("get from queue", self.address())
+    }
+
+    pub(super) fn reason_to_put(&self) -> Reason<'static> {
+        Reason::new("put into queue", self.address())
+    }
+}
+
+/// The budget is spent: gives others a turn.
+#[cold]
+fn breathe(patience: Patience) -> Option<Fail> {
+    match budget::breathe(patience.report) {
+        Ok(end) => end.map(Fail::from),
+        Err(e) => Some(Fail::CannotWait(e)),
+    }
+}
+
+/// Ends a turn on every way out.
+struct Turn<'a, T, S: Store<T>> {
+    core: &'a Core<T, S>,
+    work: Option<S::Work>,
+}
+
+impl<T, S: Store<T>> Drop for Turn<'_, T, S> {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take() {
+            self.core.end_turn(work);
+        }
+    }
+}
+
+/// Waits for an item.
+struct Getting<'a, T, S>(&'a Core<T, S>);
+/// Waits for room.
+struct Putting<'a, T, S>(&'a Core<T, S>);
+/// Waits until all is done.
+struct Joining<'a, T, S>(&'a Core<T, S>);
+
+impl<T, S: Store<T>> Place for Getting<'_, T, S> {
+    type State = State<T, S>;
+    type Payload = ();
+
+    #[inline]
+    fn lock(&self) -> &Lock<State<T, S>> {
+        &self.0.lock
+    }
+
+    #[inline]
+    fn waiters(state: &mut State<T, S>) -> &mut WaitQueue<()> {
+        &mut state.getters
+    }
+
+    fn refund(&self, grant: Grant) {
+        // Who was only told had nothing.
+        if let Grant::Given(_) = grant {
+            self.0.hand_back();
+        }
+    }
+}
+
+// A putter that was granted has put; one that was told, and never comes, leaves its value to the queue's end.
+impl<T, S: Store<T>> Place for Putting<'_, T, S> {
+    type State = State<T, S>;
+    type Payload = Parcel<T>;
+
+    #[inline]
+    fn lock(&self) -> &Lock<State<T, S>> {
+        &self.0.lock
+    }
+
+    #[inline]
+    fn waiters(state: &mut State<T, S>) -> &mut WaitQueue<Parcel<T>> {
+        &mut state.putters
+    }
+}
+
+impl<T, S: Store<T>> Place for Joining<'_, T, S> {
+    type State = State<T, S>;
+    type Payload = ();
+
+    #[inline]
+    fn lock(&self) -> &Lock<State<T, S>> {
+        &self.0.lock
+    }
+
+    #[inline]
+    fn waiters(state: &mut State<T, S>) -> &mut WaitQueue<()> {
+        &mut state.joiners
+    }
+}

@@ -1,0 +1,234 @@
+//! What the lock of a queue guards, and the steps that one section of it takes.
+//!
+//! `core.rs` says how they make up the calls. Nothing here wakes anybody, waits, or runs code of the user: who is to be
+//! woken, and what is to be dropped, comes out.
+#![forbid(unsafe_code)]
+
+use core::mem;
+use std::collections::VecDeque;
+
+use super::store::{Popped, Store};
+use crate::greenlet::hot::hot;
+use crate::park::{Unparker, WaitQueue};
+
+/// A value beside a putter that waits; the number finds it again if it is returned.
+#[derive(Debug)]
+pub(crate) struct Parcel<T> {
+    pub(super) number: u64,
+    pub(super) value: T,
+}
+
+/// Who has a turn: a thread, and a greenlet on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    thread: usize,
+    greenlet: usize,
+}
+
+impl Holder {
+    pub(super) fn me() -> Self {
+        let hot = hot();
+        let current = hot.current.get().unwrap_or_else(|| hot.root());
+        Self {
+            thread: core::ptr::from_ref(hot).addr(),
+            greenlet: current.address(),
+        }
+    }
+
+    /// Whether it is on another thread, so that it goes on while this one looks on.
+    ///
+    /// # Panics
+    /// It is the caller.
+    #[track_caller]
+    pub(super) fn is_elsewhere(self) -> bool {
+        let me = Self::me();
+        assert!(
+            self != me,
+            "a queue was read from within a comparison or a look at its own items, which would wait for itself"
+        );
+        self.thread != me.thread
+    }
+}
+
+/// What the lock guards.
+#[derive(Debug)]
+pub(crate) struct State<T, S> {
+    pub(super) store: S,
+    /// Given to getters, one for each that was granted and has not come for it.
+    pub(super) handed: VecDeque<T>,
+    pub(super) getters: WaitQueue<()>,
+    pub(super) putters: WaitQueue<Parcel<T>>,
+    pub(super) joiners: WaitQueue<()>,
+    /// Values of putters that were told.
+    returned: Vec<Parcel<T>>,
+    next_number: u64,
+    /// Items that were put and not yet reported done.
+    pub(super) unfinished: usize,
+    pub(super) capacity: usize,
+    /// Whose turn it is, and how many items it has in hand.
+    pub(super) busy: Option<Holder>,
+    pub(super) in_hand: usize,
+    pub(super) closed: bool,
+    /// At the end of the turn everything goes.
+    pub(super) purge: bool,
+}
+
+/// How an attempt to put went.
+#[derive(Debug)]
+pub(crate) enum Offered<T> {
+    Done(Option<Unparker>),
+    Full(T),
+    Closed(T),
+}
+
+/// How an attempt to get went.
+#[derive(Debug)]
+pub(crate) enum Taken<T, W> {
+    Item(T, Option<Unparker>),
+    Empty,
+    Closed,
+    /// Another has its turn.
+    Busy(Holder),
+    /// This is the caller's.
+    Turn(W),
+}
+
+impl<T, S: Store<T>> State<T, S> {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            store: S::new(),
+            handed: VecDeque::new(),
+            getters: WaitQueue::new(),
+            putters: WaitQueue::new(),
+            joiners: WaitQueue::new(),
+            returned: Vec::new(),
+            next_number: 0,
+            unfinished: 0,
+            capacity,
+            busy: None,
+            in_hand: 0,
+            closed: false,
+            purge: false,
+        }
+    }
+
+    /// How many items a get could have.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.store.len() + self.in_hand
+    }
+
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        self.len() < self.capacity
+    }
+
+    /// Whether a value put now would go to a getter at once, if one waits.
+    #[inline]
+    pub(super) fn is_idle(&self) -> bool {
+        self.busy.is_none() && self.store.len() == 0
+    }
+
+    #[inline]
+    pub(super) fn offer(&mut self, value: T) -> Offered<T> {
+        if self.closed {
+            return Offered::Closed(value);
+        }
+        if !self.getters.is_empty()
+            && self.is_idle()
+            && let Some(((), who)) = self.getters.give()
+        {
+            self.unfinished += 1;
+            self.handed.push_back(value);
+            return Offered::Done(Some(who));
+        }
+        if self.has_room() {
+            self.unfinished += 1;
+            self.store.push(value);
+            return Offered::Done(None);
+        }
+        Offered::Full(value)
+    }
+
+    #[inline]
+    pub(super) fn take(&mut self) -> Taken<T, S::Work> {
+        if let Some(holder) = self.busy {
+            return Taken::Busy(holder);
+        }
+        match self.store.pop() {
+            Popped::Item(item) => {
+                let admitted = self.admit();
+                Taken::Item(item, admitted)
+            }
+            Popped::Empty => match self.putters.give() {
+                Some((parcel, who)) => {
+                    self.unfinished += 1;
+                    Taken::Item(parcel.value, Some(who))
+                }
+                None if self.closed => Taken::Closed,
+                None => Taken::Empty,
+            },
+            Popped::Turn => Taken::Turn(self.begin_turn()),
+        }
+    }
+
+    pub(super) fn begin_turn(&mut self) -> S::Work {
+        self.busy = Some(Holder::me());
+        let work = self.store.take_out();
+        self.in_hand = S::in_hand(&work);
+        work
+    }
+
+    /// A place has become free: the first who waits for one gets it.
+    #[inline]
+    pub(super) fn admit(&mut self) -> Option<Unparker> {
+        if self.putters.is_empty() || !self.has_room() {
+            return None;
+        }
+        let (parcel, who) = self.putters.give()?;
+        self.unfinished += 1;
+        self.store.push(parcel.value);
+        Some(who)
+    }
+
+    /// The payload of a putter that is about to wait.
+    pub(super) fn parcel(&mut self, value: T) -> Parcel<T> {
+        self.next_number += 1;
+        Parcel {
+            number: self.next_number,
+            value,
+        }
+    }
+
+    /// The value of a putter that was told.
+    pub(super) fn take_returned(&mut self, number: u64) -> Option<T> {
+        let at = self.returned.iter().position(|p| p.number == number)?;
+        Some(self.returned.swap_remove(at).value)
+    }
+
+    /// Closes. All who wait are told, and to be woken.
+    pub(super) fn close(&mut self) -> Vec<Unparker> {
+        self.closed = true;
+        let mut woken: Vec<_> = self.getters.tell_all().into_iter().map(|w| w.1).collect();
+        for (parcel, who) in self.putters.tell_all() {
+            self.returned.push(parcel);
+            woken.push(who);
+        }
+        woken
+    }
+
+    /// Takes out all items but those in a turn's hand; they count as done. Who waited for that is to be woken.
+    pub(super) fn drain(&mut self) -> (S, Vec<Unparker>) {
+        let store = mem::replace(&mut self.store, S::new());
+        self.unfinished = self.unfinished.saturating_sub(store.len());
+        (store, self.finished())
+    }
+
+    /// Grants the joiners, if there is nothing left to wait for.
+    pub(super) fn finished(&mut self) -> Vec<Unparker> {
+        if self.unfinished > 0 || self.joiners.is_empty() {
+            return Vec::new();
+        }
+        self.joiners.give_all().into_iter().map(|w| w.1).collect()
+    }
+}
