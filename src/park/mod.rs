@@ -24,11 +24,9 @@
 //!
 //! This file grants nothing and knows no object that is waited for.
 
-#[allow(dead_code)]
 mod block;
 #[allow(dead_code)]
 mod claim;
-#[allow(dead_code)]
 mod lock;
 #[allow(dead_code)]
 mod select;
@@ -40,11 +38,9 @@ use core::panic::Location;
 use std::io;
 use std::time::Duration;
 
-#[allow(unused_imports)]
-pub(crate) use self::block::{Blocked, Place, block};
+pub(crate) use self::block::{Blocked, Place, Turn, block, block_after};
 #[allow(unused_imports)]
 pub(crate) use self::claim::{Claim, Unparker};
-#[allow(unused_imports)]
 pub(crate) use self::lock::Lock;
 #[allow(unused_imports)]
 pub(crate) use self::select::{Selectable, Selected, select};
