@@ -9,6 +9,7 @@
 //! | [`hub`] | a thread's scheduler: its end, its limits, forks, handles for other threads |
 //! | [`time`] | sleeping, intervals, `Instant` |
 //! | [`io`], [`net`] | waiting for descriptors; TCP |
+//! | [`sync`] | locks, semaphores, one-time initialisation: the shape of `std::sync` |
 //! | [`stack`] | sizes of stacks |
 //!
 //! Every call says under *Blocking* whether it switches. One that does is a *wait*: kills and the deadlines of
@@ -22,6 +23,7 @@ pub mod net;
 mod park;
 mod reactor;
 pub mod stack;
+pub mod sync;
 pub mod task;
 pub mod time;
 mod timers;

@@ -73,6 +73,7 @@ impl<T> Lock<T> {
     }
 
     /// The value of a lock that nobody else can reach.
+    #[allow(dead_code)]
     pub(crate) fn get_mut(&mut self) -> &mut T {
         // SAFETY: `&mut self`.
         self.value.with_mut(|value| unsafe { &mut *value })

@@ -182,11 +182,7 @@ impl<E> WaitQueue<E> {
 
     /// Unlinks the first entry, and grants its wait. `None` if that had ended.
     #[inline]
-    fn grant_head(
-        &mut self,
-        index: u32,
-        kind: impl FnOnce(Arm) -> Grant,
-    ) -> Option<(E, Unparker)> {
+    fn grant_head(&mut self, index: u32, kind: impl FnOnce(Arm) -> Grant) -> Option<(E, Unparker)> {
         self.unlink(index);
         let entry = &mut self.entries[index as usize];
         let who = entry.who.take()?;
