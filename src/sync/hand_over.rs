@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! 63          62                 0
-//! │ waiters │ id of the holder   │     0: free. The id is that of a task, or of a thread's own stack.
+//! │ W       │ id of the holder   │     0: free; the id is that of a task, or of a thread's own stack
+//! │ waiters │                    │     all ones: on its way to a waiter that was granted it
 //! ```
 //!
 //! | from | to | by |
@@ -10,7 +11,8 @@
 //! | `0`, `W` | `me`, `W me` | anybody who wants it: one compare-and-swap |
 //! | `id` | `0` | the holder: one compare-and-swap, which fails if somebody waits |
 //! | `id` | `W id` | who is about to queue up, in the queue's lock |
-//! | `W id` | `W next`, `next` | the holder, in the queue's lock: handed over, `next` was granted it |
+//! | `W id` | `W ones`, `ones` | the holder, in the queue's lock: handed over, the first waiter was granted it |
+//! | `ones` | `me`, `W` as it is | who was granted it, before it goes on |
 //! | `W id` | `W`, `0` | the holder, in the queue's lock: free; the first waiter was told so |
 //! | `W`, `W id` | the same without `W` while somebody is queued | **forbidden**: the holder would wake nobody |
 //!
@@ -24,8 +26,9 @@
 //! empty, somebody who was told is on its way: it takes the lock, and unlocks by way of the queue since `W` is set; or it
 //! finds a holder, for whom the same holds; or its hub has ended, and [`forgo`](HandOver::forgo) tells the next.
 //!
-//! **Only one holds it.** A hand-over leaves the word held all the time. It is written before the grant, so that who is
-//! granted finds its own id there; its own unlocking sees `W` and waits for the queue's lock.
+//! **Only one holds it.** A hand-over leaves the word held all the time: `ones` is written before the grant. Not the id of who
+//! is granted, because that one may be parked for a while yet, and a report would see it wait for what it holds itself, a
+//! deadlock.
 //!
 //! This file waits for nothing and wakes nobody: who is to be unparked comes out. It is included by the model tests as it is.
 #![forbid(unsafe_code)]
@@ -39,20 +42,18 @@ const WAITERS: u64 = 1 << 63;
 /// The holder.
 const ID: u64 = WAITERS - 1;
 
-/// What a waiter leaves in the queue.
+/// Nobody's id: it is on its way.
+const ON_ITS_WAY: u64 = ID;
+
+/// What a waiter leaves in the queue: since when it waits, on the clock that the unlocking thread compares it with.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Waits {
-    /// Who is to be the holder.
-    pub(crate) id: u64,
-    /// Since when, on the clock that the unlocking thread compares it with.
-    pub(crate) since: i64,
-}
+pub(crate) struct Since(pub(crate) i64);
 
 /// See the file's head.
 #[derive(Debug)]
 pub(crate) struct HandOver {
     word: AtomicU64,
-    queue: Lock<WaitQueue<Waits>>,
+    queue: Lock<WaitQueue<Since>>,
 }
 
 impl HandOver {
@@ -71,7 +72,7 @@ impl HandOver {
     }
 
     /// The queue, for who leaves it.
-    pub(crate) fn queue(&self) -> &Lock<WaitQueue<Waits>> {
+    pub(crate) fn queue(&self) -> &Lock<WaitQueue<Since>> {
         &self.queue
     }
 
@@ -146,29 +147,39 @@ impl HandOver {
     pub(crate) fn pass_on(&self, overdue: impl Fn(i64) -> bool) -> Option<Unparker> {
         self.queue.with(|queue| {
             let direct = match (queue.front_waiter(), queue.front()) {
-                (Some(who), Some(waits)) => who.is_here() || overdue(waits.since),
+                (Some(who), Some(since)) => who.is_here() || overdue(since.0),
                 _ => false,
             };
-            let (who, holder) = if direct {
-                let mut next = 0;
-                let given = queue.give_if(|waits| {
-                    next = waits.id;
-                    // Release: as in `unlock_at_once`; the grant that follows is one too.
-                    self.word.store(next | WAITERS, Ordering::Release);
-                    true
-                });
-                match given {
-                    Some((_, who)) => (Some(who), next),
-                    None => (None, 0),
+            // Plain stores: where the word is held and has `W`, it is written in this lock only, until the grant.
+            // Release: as in `unlock_at_once`.
+            if direct {
+                self.word.store(ON_ITS_WAY | WAITERS, Ordering::Release);
+                if let Some((_, who)) = queue.give() {
+                    if queue.is_empty() {
+                        self.word.fetch_and(!WAITERS, Ordering::Release);
+                    }
+                    return Some(who);
                 }
-            } else {
-                (queue.tell().map(|(_, who)| who), 0)
-            };
+            }
+            let told = queue.tell();
             let waiters = if queue.is_empty() { 0 } else { WAITERS };
-            // A plain store: where the word is held and has `W`, it is written in this lock only.
-            self.word.store(holder | waiters, Ordering::Release);
-            who
+            self.word.store(waiters, Ordering::Release);
+            told.map(|(_, who)| who)
         })
+    }
+
+    /// `me`, who calls, was granted it.
+    pub(crate) fn arrived(&self, me: u64) {
+        // Relaxed: the grant was the hand-over. `W` may go meanwhile, never come: who queues up sees a holder.
+        let mut now = self.word.load(Ordering::Relaxed);
+        while let Err(other) = self.word.compare_exchange(
+            now,
+            now & WAITERS | me,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        ) {
+            now = other;
+        }
     }
 
     /// Somebody who was told that it is free will never come: another one is told. Who comes out is to be unparked.

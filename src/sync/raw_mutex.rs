@@ -10,7 +10,7 @@
 #![forbid(unsafe_code)]
 
 use super::TIMED;
-use super::hand_over::{HandOver, Waits};
+use super::hand_over::{HandOver, Since};
 use crate::clock::Instant;
 use crate::greenlet::hot::{hot, running_id};
 use crate::park::{
@@ -46,7 +46,7 @@ impl RawMutex {
     /// Takes it if it is free.
     #[inline]
     pub(super) fn try_lock(&self) -> Option<Held<'_>> {
-        self.0.try_lock(running_id()).then_some(Held(self))
+        self.0.try_lock(running_id()).then(|| Held(self))
     }
 
     /// Takes it, sooner or later.
@@ -69,7 +69,7 @@ impl RawMutex {
         deadline: impl FnOnce() -> Option<Instant>,
     ) -> Option<Held<'_>> {
         let me = running_id();
-        (self.0.lock_at_once(me) || self.contend(me, Some(deadline()))).then_some(Held(self))
+        (self.0.lock_at_once(me) || self.contend(me, Some(deadline()))).then(|| Held(self))
     }
 
     /// `None`: without a limit; then it always succeeds.
@@ -103,21 +103,22 @@ impl RawMutex {
                 }
             }
         }
-        let waits = Waits {
-            id: me,
-            since: Instant::now().as_nanos(),
-        };
+        let since = Since(Instant::now().as_nanos());
         let mut told = false;
         loop {
             let blocked = block(self, ticket, &how, |_| {
                 if self.0.enter(me) {
                     Ok(())
                 } else {
-                    Err((waits, HandOver::turn(told)))
+                    Err((since, HandOver::turn(told)))
                 }
             });
             match blocked {
-                Blocked::Now(()) | Blocked::Granted(Grant::Given(_)) => return true,
+                Blocked::Now(()) => return true,
+                Blocked::Granted(Grant::Given(_)) => {
+                    self.0.arrived(me);
+                    return true;
+                }
                 Blocked::Granted(Grant::Told(_)) => {}
                 Blocked::Ended(..) => return false,
             }
@@ -155,14 +156,14 @@ impl Drop for Held<'_> {
 }
 
 impl Place for RawMutex {
-    type State = WaitQueue<Waits>;
-    type Payload = Waits;
+    type State = WaitQueue<Since>;
+    type Payload = Since;
 
     fn lock(&self) -> &Lock<Self::State> {
         self.0.queue()
     }
 
-    fn waiters(state: &mut Self::State) -> &mut WaitQueue<Waits> {
+    fn waiters(state: &mut Self::State) -> &mut WaitQueue<Since> {
         state
     }
 

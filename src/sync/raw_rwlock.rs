@@ -31,8 +31,7 @@ use crate::park::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wants {
     Read,
-    /// For the one with this id.
-    Write(u64),
+    Write,
 }
 
 #[derive(Debug)]
@@ -46,7 +45,8 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(super) struct RawRwLock {
     state: Lock<State>,
-    /// The id of who writes, 0 if nobody does. Written in the lock of `state`.
+    /// The id of who writes: 0 if nobody does, or does not run yet that was let in, so that no report sees somebody wait for
+    /// what it has. Written by the writer only.
     writer: AtomicU64,
 }
 
@@ -73,39 +73,24 @@ impl RawRwLock {
 
     /// In the lock: lets the caller in, if that is possible and nobody waits.
     #[inline]
-    fn enter(&self, state: &mut State, wants: Wants) -> bool {
+    fn enter(state: &mut State, wants: Wants) -> bool {
         let free = state.queue.is_empty() && state.fits(wants);
         if free {
-            self.admit(state, wants);
+            state.admit(wants);
         }
         free
     }
 
-    /// In the lock: counts one in.
-    fn admit(&self, state: &mut State, wants: Wants) {
-        match wants {
-            Wants::Read => match state.readers.checked_add(1) {
-                Some(n) => state.readers = n,
-                None => unreachable!("more readers than bytes in memory"),
-            },
-            Wants::Write(id) => {
-                state.writing = true;
-                self.writer.store(id, Ordering::Relaxed);
-            }
-        }
-    }
-
     #[inline]
     pub(super) fn try_read(&self) -> Option<ReadHeld<'_>> {
-        let free = self.state.with(|state| self.enter(state, Wants::Read));
-        free.then_some(ReadHeld(self))
+        let free = self.state.with(|state| Self::enter(state, Wants::Read));
+        free.then(|| ReadHeld(self))
     }
 
     #[inline]
     pub(super) fn try_write(&self) -> Option<WriteHeld<'_>> {
-        let wants = Wants::Write(running_id());
-        let free = self.state.with(|state| self.enter(state, wants));
-        free.then_some(WriteHeld(self))
+        let free = self.state.with(|state| Self::enter(state, Wants::Write));
+        free.then(|| self.written())
     }
 
     /// Reads; `None` as deadline: sooner or later. Without one it always succeeds.
@@ -123,10 +108,18 @@ impl RawRwLock {
     #[inline]
     #[track_caller]
     pub(super) fn write(&self, deadline: Option<Option<Instant>>) -> Option<WriteHeld<'_>> {
-        let here = || WriteHeld(self);
-        let wants = || Wants::Write(running_id());
-        self.try_write()
-            .or_else(|| self.contend(&Writing(self), wants(), deadline).then(here))
+        let here = || self.written();
+        self.try_write().or_else(|| {
+            self.contend(&Writing(self), Wants::Write, deadline)
+                .then(here)
+        })
+    }
+
+    /// It is locked for writing, and the caller runs.
+    #[inline]
+    fn written(&self) -> WriteHeld<'_> {
+        self.writer.store(running_id(), Ordering::Relaxed);
+        WriteHeld(self)
     }
 
     #[cold]
@@ -145,7 +138,7 @@ impl RawRwLock {
         );
         let kind = match wants {
             Wants::Read => "read lock",
-            Wants::Write(_) => "write lock",
+            Wants::Write => "write lock",
         };
         let how = How {
             reasons: &[Reason::new(kind, 0).held_by(HeldBy::Cell(&self.writer))],
@@ -157,7 +150,7 @@ impl RawRwLock {
             },
         };
         let blocked = block(place, ticket, &how, |state| {
-            if self.enter(state, wants) {
+            if Self::enter(state, wants) {
                 Ok(())
             } else {
                 Err((wants, Turn::Last))
@@ -175,7 +168,7 @@ impl RawRwLock {
     fn change(&self, f: impl FnOnce(&mut State)) {
         let next = self.state.with(|state| {
             f(state);
-            self.next(state)
+            Self::next(state)
         });
         if let Some(next) = next {
             self.wake(next);
@@ -186,21 +179,21 @@ impl RawRwLock {
     #[cold]
     fn wake(&self, first: Unparker) {
         first.unpark();
-        while let Some(next) = self.state.with(|state| self.next(state)) {
+        while let Some(next) = self.state.with(Self::next) {
             next.unpark();
         }
     }
 
     /// In the lock: lets the first one in, if it can be.
     #[inline]
-    fn next(&self, state: &mut State) -> Option<Unparker> {
+    fn next(state: &mut State) -> Option<Unparker> {
         if state.queue.is_empty() {
             return None;
         }
         let (readers, writing) = (state.readers, state.writing);
         let given = state.queue.give_if(|w| fits(readers, writing, *w));
         let (wants, who) = given?;
-        self.admit(state, wants);
+        state.admit(wants);
         Some(who)
     }
 
@@ -209,10 +202,8 @@ impl RawRwLock {
     }
 
     fn end_write(&self) {
-        self.change(|state| {
-            state.writing = false;
-            self.writer.store(0, Ordering::Relaxed);
-        });
+        self.writer.store(0, Ordering::Relaxed);
+        self.change(|state| state.writing = false);
     }
 }
 
@@ -222,6 +213,17 @@ fn fits(readers: usize, writing: bool, wants: Wants) -> bool {
 }
 
 impl State {
+    /// Counts one in.
+    fn admit(&mut self, wants: Wants) {
+        match wants {
+            Wants::Read => match self.readers.checked_add(1) {
+                Some(n) => self.readers = n,
+                None => unreachable!("more readers than bytes in memory"),
+            },
+            Wants::Write => self.writing = true,
+        }
+    }
+
     #[inline]
     fn fits(&self, wants: Wants) -> bool {
         fits(self.readers, self.writing, wants)
@@ -233,9 +235,9 @@ impl<'a> WriteHeld<'a> {
     pub(super) fn downgrade(self) -> ReadHeld<'a> {
         let lock = self.0;
         core::mem::forget(self);
+        lock.writer.store(0, Ordering::Relaxed);
         lock.change(|state| {
             state.writing = false;
-            lock.writer.store(0, Ordering::Relaxed);
             state.readers = 1;
         });
         ReadHeld(lock)

@@ -666,7 +666,7 @@ impl<'a> Acquire<'a> {
     /// The permits, if this is the arm that was chosen.
     pub(crate) fn into_permit(self) -> Option<Permit<'a>> {
         let Acquiring { core, n } = self.place;
-        self.taken.then_some(Permit { core, n })
+        self.taken.then(|| Permit { core, n })
     }
 }
 
