@@ -329,7 +329,6 @@ impl std::error::Error for OverRelease {}
 ///
 /// [`acquire`](Self::acquire) returns a guard that gives the permit back; [`Permit::forget`] makes it Python's bare `acquire`, to be
 /// followed by [`release`](Self::release). A non-blocking acquire does not go past those that wait.
-#[derive(Debug)]
 pub struct Semaphore {
     core: Core,
 }
@@ -506,7 +505,6 @@ impl Permit<'_> {
 ///
 /// The permit that a guard holds is the guard's to give back: `release` can give back only what was
 /// [forgotten](Permit::forget).
-#[derive(Debug)]
 pub struct BoundedSemaphore {
     core: Core,
     bound: usize,
@@ -638,6 +636,23 @@ impl BoundedSemaphore {
             core: &self.core,
             n,
         }
+    }
+}
+
+impl fmt::Debug for Semaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Semaphore")
+            .field("available", &self.available())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for BoundedSemaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoundedSemaphore")
+            .field("available", &self.available())
+            .field("bound", &self.bound)
+            .finish_non_exhaustive()
     }
 }
 
