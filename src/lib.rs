@@ -6,11 +6,12 @@
 //! | --- | --- |
 //! | [`greenlet`] | the explicit switch: scopes, greenlets, generators |
 //! | [`task`] | what the hub runs: `spawn`, join, kill, `timeout`, scopes, locals |
-//! | [`hub`] | a thread's scheduler: its end, its limits, forks, handles for other threads |
+//! | [`hub`] | a thread's scheduler: its end, its limits, forks, handles for other threads, simulations |
 //! | [`time`] | sleeping, intervals, `Instant` |
 //! | [`io`], [`net`] | waiting for descriptors; TCP |
 //! | [`sync`] | locks, semaphores, one-time initialisation: the shape of `std::sync` |
 //! | [`stack`] | sizes of stacks |
+//! | [`inspect`] | dumps: what every task waits for, since when, where |
 //!
 //! Every call says under *Blocking* whether it switches. One that does is a *wait*: kills and the deadlines of
 //! [`timeout`] are delivered there, and nowhere else.
@@ -18,6 +19,7 @@
 mod clock;
 pub mod greenlet;
 pub mod hub;
+pub mod inspect;
 pub mod io;
 pub mod net;
 mod park;

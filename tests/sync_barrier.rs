@@ -192,7 +192,9 @@ fn a_broken_barrier_makes_the_waits_of_std_panic() {
 fn a_party_whose_thread_ends_breaks_it() {
     let b = Arc::new(Barrier::new(3));
     let q = Arc::clone(&b);
-    let gone = doomed(move || drop(q.wait()));
+    let gone = doomed(move || {
+        q.wait();
+    });
     let tasks = come(&b, 1);
     gone.end();
     assert!(b.is_broken());

@@ -1,7 +1,8 @@
 //! The documented reports: what this crate writes to stderr, each once, because nobody else would ever see it.
 //!
 //! - a panic that nobody joined, linked or received;
-//! - a body that swallowed a hundred kills.
+//! - a body that swallowed a hundred kills;
+//! - a simulation that failed, with its seed.
 //!
 //! The policy is the process's ([`set_panic_policy`]). Nothing else in the crate prints, but for the stack overflow
 //! message of the signal handler.
@@ -13,6 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, RwLock};
 
 use super::control::{ControlRef, Payload, flag};
+use super::seed::Subject;
 
 /// What happens to a panic that nobody observes: no join, no link, no parent.
 #[derive(Clone, Default)]
@@ -144,9 +146,13 @@ fn line(text: core::fmt::Arguments<'_>) {
 }
 
 /// Reports a panic by the policy, and drops its payload.
-pub(crate) fn unobserved(c: ControlRef, payload: Payload) {
+pub(crate) fn unobserved(whose: impl Into<Subject>, payload: Payload) {
+    report(whose.into(), payload);
+}
+
+fn report(whose: Subject, payload: Payload) {
     if super::interrupt::is_interrupt(&*payload) {
-        // Who was killed while it dropped something of `c`: its kill comes again at its next wait.
+        // Who was killed while it dropped something of another's: its kill comes again at its next wait.
         return;
     }
     let policy = POLICY
@@ -154,9 +160,9 @@ pub(crate) fn unobserved(c: ControlRef, payload: Payload) {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
         .clone();
     let panic = UnobservedPanic {
-        id: c.id.get(),
-        name: c.name(),
-        site: c.site(),
+        id: whose.id(),
+        name: whose.name(),
+        site: whose.site(),
         payload: &*payload,
     };
     match policy {
@@ -211,6 +217,13 @@ pub(crate) fn swallowed_kills(c: ControlRef) {
         ));
         std::process::abort();
     }
+}
+
+/// Says by which seed a simulation failed, and in `again` what more helps to run it again.
+pub(crate) fn simulation_failed(seed: u64, again: &str) {
+    line(format_args!(
+        "simulation failed with seed {seed:#x}; run it again with the same seed{again}"
+    ));
 }
 
 /// Under `panic = "abort"` a scope cannot unwind what is left in it: says so and aborts.

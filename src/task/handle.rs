@@ -1,8 +1,8 @@
 //! `JoinHandle`: a task as others see it, on its own thread or on another.
 //!
-//! A handle is plain data: the hub's name, the control block's address, the id. On the task's own thread it looks at the
-//! control block; from another thread everything is a message to the hub (remote.rs), and only `is_finished` reads one
-//! atomic, inside the hub's gate (invariant 1).
+//! A handle is plain data: the hub's name, the address of the task's seed or control block, the id. On the task's own
+//! thread it looks there; from another thread everything is a message to the hub (remote.rs), and only `is_finished` reads
+//! two atomics, inside the hub's gate (invariant 1).
 #![forbid(unsafe_code)]
 
 use core::fmt;
@@ -21,11 +21,12 @@ use super::record::{
 use super::remote;
 use crate::clock::{Instant, deadline_after};
 use crate::greenlet::body;
-use crate::greenlet::control::{ControlRef, State};
+use crate::greenlet::control::flag;
 use crate::greenlet::error::Deadlock;
 use crate::greenlet::hot::{Hot, Phase, hot};
+use crate::greenlet::seed::Subject;
 use crate::hub::error;
-use crate::hub::sched::{self, Hub, Message, Ref};
+use crate::hub::sched::{self, Hub, Message, Ref, Waiter};
 use crate::hub::{HubHandle, lifecycle};
 use crate::park::{End, HeldBy, How, Reason, Report, Ticket, Waiting, park_until};
 
@@ -37,6 +38,10 @@ const HAND_OVER: Duration = Duration::from_millis(1);
 pub struct TaskId(pub(super) u64);
 
 impl TaskId {
+    pub(crate) fn from_raw(id: u64) -> Self {
+        Self(id)
+    }
+
     /// The number.
     pub fn as_u64(self) -> u64 {
         self.0
@@ -62,7 +67,9 @@ pub enum JoinError {
     Panicked(Box<dyn Any + Send>),
     /// The task was killed.
     Killed,
-    /// The task's thread ended before it, or its hub could not start it ([`spawn_on`](super::spawn_on)).
+    /// The task's thread ended before it, or its hub could not start it ([`spawn_on`](super::spawn_on)). Or the task had
+    /// ended, but nobody had asked for its result when its thread ended: such results are kept only if closure and value
+    /// are small (80 bytes) and the task was spawned without a [`Builder`](super::Builder)'s settings.
     Lost,
     /// Main waits, and the task can never end. The task goes on, detached.
     Deadlock(Deadlock),
@@ -129,7 +136,7 @@ impl fmt::Display for JoinError {
 
 impl std::error::Error for JoinError {}
 
-/// Where the control block is.
+/// Where the seed or the control block is.
 #[derive(Clone)]
 pub(super) enum Place {
     /// The task was spawned by the thread that made the handle.
@@ -142,6 +149,7 @@ impl Place {
     pub(super) const FAILED: usize = 1;
 
     /// The address; `None` if it is not known, or never will be.
+    #[inline]
     pub(super) fn address(&self) -> Option<usize> {
         match self {
             Self::Known(a) => Some(*a),
@@ -164,8 +172,8 @@ pub(super) struct Address {
 
 /// Where the task is, seen from here.
 pub(super) enum Seen {
-    /// On this thread: its control block, which is the task's as long as the handle is attached.
-    Here(&'static Hot, &'static Hub, ControlRef),
+    /// On this thread: its seed or control block, which is the task's as long as the handle is attached.
+    Here(&'static Hot, &'static Hub, Subject),
     /// On another thread.
     There,
     /// Its hub has ended, or belongs to the parent of this forked process; or it was never spawned.
@@ -182,7 +190,7 @@ impl Address {
                     return Seen::Gone;
                 }
                 match self.place.address() {
-                    Some(a) => Seen::Here(hot, hub, sched::local(hub, a)),
+                    Some(a) => Seen::Here(hot, hub, sched::local_subject(hub, a)),
                     // Spawned onto this hub by another thread, and the message was not read yet.
                     None if self.place.failed() => Seen::Gone,
                     None => Seen::There,
@@ -193,22 +201,23 @@ impl Address {
         }
     }
 
-    /// Whether `c` is this task, alive or dead with its outcome there.
-    pub(super) fn is(&self, c: ControlRef) -> bool {
-        c.id.get() == self.id
+    /// Whether `task` is this task, alive or dead with its outcome there.
+    #[inline]
+    pub(super) fn is(&self, task: Subject) -> bool {
+        task.id() == self.id
     }
 
-    /// Runs `f` with the task's control block, in its hub. Dropped uncalled if there is none any more.
+    /// Runs `f` with the task, in its hub. Dropped uncalled if it is gone.
     pub(super) fn call(
         &self,
-        f: impl FnOnce(&'static Hot, &'static Hub, ControlRef) + Send + 'static,
+        f: impl FnOnce(&'static Hot, &'static Hub, Subject) + Send + 'static,
     ) {
         let address = self.clone();
         let call = move || {
-            if let Seen::Here(hot, hub, c) = address.look()
-                && address.is(c)
+            if let Seen::Here(hot, hub, task) = address.look()
+                && address.is(task)
             {
-                f(hot, hub, c);
+                f(hot, hub, task);
             }
         };
         // Comes back if the hub has ended, and is dropped.
@@ -229,20 +238,20 @@ pub struct JoinHandle<T> {
 
 /// Waits for the end of a task of this thread.
 struct Joining {
-    c: ControlRef,
+    task: Subject,
     id: u64,
 }
 
 impl Waiting for Joining {
     fn granted(&self) -> bool {
-        self.c.id.get() != self.id || self.c.state.get() == State::Dead
+        self.task.id() != self.id || self.task.is_dead()
     }
 }
 
 impl Drop for Joining {
     fn drop(&mut self) {
-        if self.c.id.get() == self.id {
-            self.c.upper.joiner.set(core::ptr::null());
+        if self.task.id() == self.id {
+            self.task.joiner().set(core::ptr::null());
         }
     }
 }
@@ -250,6 +259,74 @@ impl Drop for Joining {
 /// A reason whose object is a task that could end the wait.
 pub(super) fn join_reason(id: u64) -> Reason<'static> {
     Reason::new("join of task", id as usize).held_by(HeldBy::Known(id))
+}
+
+/// Why a wait for the end of a task is over before that.
+enum Stopped {
+    CannotWait(io::Error),
+    End(End),
+}
+
+impl Stopped {
+    /// For a join that does not hand the handle back.
+    #[cold]
+    fn into_error(self) -> JoinError {
+        match self {
+            Self::CannotWait(e) => JoinError::CannotWait(e),
+            Self::End(End::Deadlock(d)) => JoinError::Deadlock(d),
+            Self::End(_) => JoinError::Unwinding,
+        }
+    }
+}
+
+/// Parks until `task`, which has the given id and is not dead, is.
+///
+/// The one place that waits for a task of this thread: not generic, and with a result of one word, for the usual way.
+///
+/// # Errors
+/// See [`Stopped`].
+#[inline(never)]
+fn await_end(
+    hot: &'static Hot,
+    hub: &'static Hub,
+    task: Subject,
+    id: u64,
+    deadline: Option<Instant>,
+    report: Report,
+) -> Result<(), Box<Stopped>> {
+    let me = match hot.current.get() {
+        // As `Ticket::new` has it, with what is known already.
+        Some(me) if me != hot.hub() => me,
+        _ => return Err(Box::new(no_greenlet())),
+    };
+    let waiter = Waiter {
+        control: me,
+        epoch: hot.serial(),
+    };
+    let joiner = Joiner { waiter, list: None };
+    // After `joiner`, so that it is dropped, and clears the field, before that.
+    let joining = Joining { task, id };
+    task.joiner()
+        .set(core::ptr::from_ref::<Joiner<'_>>(&joiner).cast());
+    let how = How {
+        reasons: &[join_reason(id)],
+        deadline,
+        report,
+    };
+    match park_until(Ticket::Greenlet(hot, hub, waiter), &how, &joining) {
+        End::Granted => Ok(()),
+        end => Err(Box::new(Stopped::End(end))),
+    }
+}
+
+/// Why nobody could wait here who is no greenlet.
+#[cold]
+fn no_greenlet() -> Stopped {
+    match Ticket::new() {
+        Err(e) => Stopped::CannotWait(e),
+        // Cannot be: the hub's thread has a greenlet that runs, if it is not the hub.
+        Ok(_) => Stopped::End(End::Unwinding),
+    }
 }
 
 impl<T> JoinHandle<T> {
@@ -271,11 +348,29 @@ impl<T: 'static> JoinHandle<T> {
     /// # Errors
     /// See [`JoinError`].
     #[doc(alias = "get")]
+    #[inline]
     pub fn join(self) -> Result<T, JoinError> {
+        // The usual way, apart so that it carries nothing of the others: a task of this thread, without a limit.
+        match self.address.look() {
+            Seen::Here(hot, hub, task) if self.address.is(task) => {
+                if !task.is_dead()
+                    && let Err(stopped) =
+                        await_end(hot, hub, task, self.address.id, None, Report::ERRORS)
+                {
+                    return Err(stopped.into_error());
+                }
+                self.fetch(hot, task)
+            }
+            _ => self.join_elsewhere(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn join_elsewhere(self) -> Result<T, JoinError> {
         match self.wait(None, Report::ERRORS) {
             Ok(result) => result,
-            Err((End::Deadlock(d), _)) => Err(JoinError::Deadlock(d)),
-            Err((_, _)) => Err(JoinError::Unwinding),
+            Err((end, _)) => Err(Stopped::End(end).into_error()),
         }
     }
 
@@ -336,66 +431,51 @@ impl<T: 'static> JoinHandle<T> {
         report: Report,
     ) -> Result<Result<T, JoinError>, (End, Self)> {
         match self.address.look() {
-            Seen::Here(hot, _, c) if self.address.is(c) => {
-                if c.state.get() != State::Dead {
-                    let ticket = match Ticket::new() {
-                        Ok(t) => t,
-                        Err(e) => return Ok(Err(JoinError::CannotWait(e))),
+            Seen::Here(hot, hub, task) if self.address.is(task) => {
+                if !task.is_dead()
+                    && let Err(stopped) =
+                        await_end(hot, hub, task, self.address.id, deadline, report)
+                {
+                    return match *stopped {
+                        Stopped::CannotWait(e) => Ok(Err(JoinError::CannotWait(e))),
+                        Stopped::End(end) => Err((end, self)),
                     };
-                    let end = Self::park(c, self.address.id, ticket, deadline, report);
-                    if !matches!(end, End::Granted) {
-                        return Err((end, self));
-                    }
                 }
-                Ok(self.fetch(hot, c))
+                Ok(self.fetch(hot, task))
             }
-            Seen::Here(..) | Seen::Gone => {
-                self.used_up();
-                Ok(Err(match hot().phase.get() {
-                    Phase::Forked => JoinError::CannotWait(error::forked()),
-                    _ => JoinError::Lost,
-                }))
-            }
+            Seen::Here(..) | Seen::Gone => Ok(match hot().phase.get() {
+                Phase::Forked => {
+                    self.used_up();
+                    Err(JoinError::CannotWait(error::forked()))
+                }
+                _ => remote::or_left(self, Err(JoinError::Lost)),
+            }),
             Seen::There => remote::join(self, deadline, report),
         }
     }
 
-    /// Parks until `c` is dead.
-    fn park(
-        c: ControlRef,
-        id: u64,
-        ticket: Ticket,
-        deadline: Option<Instant>,
-        report: Report,
-    ) -> End {
-        let Ticket::Greenlet(_, _, waiter) = ticket else {
-            return End::Unwinding;
-        };
-        let joiner = Joiner { waiter, list: None };
-        // After `joiner`, so that it is dropped, and clears the field, before that.
-        let joining = Joining { c, id };
-        c.upper
-            .joiner
-            .set(core::ptr::from_ref::<Joiner<'_>>(&joiner).cast());
-        let how = How {
-            reasons: &[join_reason(id)],
-            deadline,
-            report,
-        };
-        park_until(ticket, &how, &joining)
-    }
-
     /// The outcome was fetched, or never will be: dropping the handle has nothing left to do.
+    #[inline]
     pub(super) fn used_up(self) {
         let mut this = ManuallyDrop::new(self);
-        drop(this.name.take());
-        this.address.place = Place::Known(0);
+        if this.name.is_some() || !matches!(this.address.place, Place::Known(_)) {
+            this.dismantle();
+        }
+    }
+
+    /// Drops what it holds, all but itself.
+    #[cold]
+    #[inline(never)]
+    fn dismantle(&mut self) {
+        drop(self.name.take());
+        self.address.place = Place::Known(0);
     }
 
     /// Takes the outcome of the dead task.
-    pub(super) fn fetch(self, hot: &'static Hot, c: ControlRef) -> Result<T, JoinError> {
+    #[inline]
+    pub(super) fn fetch(self, hot: &'static Hot, task: Subject) -> Result<T, JoinError> {
         self.used_up();
-        remote::outcome::<T>(hot, c)
+        remote::outcome::<T>(hot, task)
     }
 }
 
@@ -410,12 +490,12 @@ impl<T> JoinHandle<T> {
     /// Never switches. Join the handle to wait for the end.
     pub fn kill(&self) {
         match self.address.look() {
-            Seen::Here(hot, _, c) => {
-                if self.address.is(c) {
-                    kill_here(hot, c);
+            Seen::Here(hot, _, task) => {
+                if self.address.is(task) {
+                    kill_here(hot, task);
                 }
             }
-            Seen::There => self.address.call(|hot, _, c| kill_here(hot, c)),
+            Seen::There => self.address.call(|hot, _, task| kill_here(hot, task)),
             Seen::Gone => {}
         }
     }
@@ -424,7 +504,7 @@ impl<T> JoinHandle<T> {
     #[doc(alias = "ready")]
     pub fn is_finished(&self) -> bool {
         match self.address.look() {
-            Seen::Here(_, _, c) => !self.address.is(c) || c.state.get() == State::Dead,
+            Seen::Here(_, _, task) => !self.address.is(task) || task.is_dead(),
             Seen::There => match (self.address.hub.enter(), self.address.place.address()) {
                 (Some(_inside), Some(address)) => remote::alive(address) != self.address.id,
                 (Some(_), None) => false,
@@ -453,10 +533,10 @@ impl<T> JoinHandle<T> {
     pub fn on_done(&self, cb: impl FnOnce(Outcome) + Send + 'static) -> LinkId {
         let id = LinkId(hot().unique_id().get());
         match self.address.look() {
-            Seen::Here(hot, hub, c) if self.address.is(c) => link(
+            Seen::Here(hot, hub, task) if self.address.is(task) => link(
                 hot,
                 hub,
-                c,
+                task,
                 Link {
                     id,
                     call: Box::new(cb),
@@ -464,11 +544,11 @@ impl<T> JoinHandle<T> {
             ),
             Seen::Here(..) | Seen::Gone => {}
             Seen::There => {
-                self.address.call(move |hot, hub, c| {
+                self.address.call(move |hot, hub, task| {
                     link(
                         hot,
                         hub,
-                        c,
+                        task,
                         Link {
                             id,
                             call: Box::new(cb),
@@ -483,9 +563,9 @@ impl<T> JoinHandle<T> {
     /// Removes a link that has not run. On another thread's task this happens when its hub reads the message.
     pub fn unlink(&self, id: LinkId) {
         match self.address.look() {
-            Seen::Here(_, _, c) if self.address.is(c) => unlink(c, id),
+            Seen::Here(_, _, task) if self.address.is(task) => unlink(task, id),
             Seen::Here(..) | Seen::Gone => {}
-            Seen::There => self.address.call(move |_, _, c| unlink(c, id)),
+            Seen::There => self.address.call(move |_, _, task| unlink(task, id)),
         }
     }
 
@@ -501,48 +581,50 @@ impl<T> JoinHandle<T> {
     }
 }
 
-fn kill_here(hot: &'static Hot, c: ControlRef) {
-    if cfg!(panic = "abort") && c.has(crate::greenlet::control::flag::STARTED) {
+fn kill_here(hot: &'static Hot, task: Subject) {
+    if cfg!(panic = "abort") && task.grown().is_some_and(|c| c.has(flag::STARTED)) {
         return;
     }
-    lifecycle::kill_task(hot, c);
+    lifecycle::kill_task(hot, task);
 }
 
-fn link(hot: &'static Hot, hub: &'static Hub, c: ControlRef, link: Link) {
-    if c.state.get() == State::Dead {
-        c.upper.handle.set(c.upper.handle.get() | OBSERVED);
-        let outcome = Outcome::of(c.ending.get());
+fn link(hot: &'static Hot, hub: &'static Hub, task: Subject, link: Link) {
+    if task.is_dead() {
+        task.handle().set(task.handle().get() | OBSERVED);
+        let outcome = Outcome::of(task.ending());
         hub.call_soon(hot, move || (link.call)(outcome));
-    } else {
+    } else if let Some(c) = task.control(hot) {
         with_ext(c, |e| e.links.push(link));
     }
 }
 
-fn unlink(c: ControlRef, id: LinkId) {
-    let removed = peek_ext(c, |e| {
-        e.links
-            .iter()
-            .position(|l| l.id == id)
-            .map(|i| e.links.remove(i))
+fn unlink(task: Subject, id: LinkId) {
+    let removed = task.grown().and_then(|c| {
+        peek_ext(c, |e| {
+            e.links
+                .iter()
+                .position(|l| l.id == id)
+                .map(|i| e.links.remove(i))
+        })
     });
     // Dropped here, outside of the borrow: it is user code.
     drop(removed);
 }
 
 /// Gives up the handle's claim on the outcome.
-fn detach(hot: &'static Hot, hub: &'static Hub, c: ControlRef) {
-    c.upper.handle.set(c.upper.handle.get() | DETACHED);
-    if c.state.get() == State::Dead {
-        settle(hot, hub, c);
+fn detach(hot: &'static Hot, hub: &'static Hub, task: Subject) {
+    task.handle().set(task.handle().get() | DETACHED);
+    if task.is_dead() {
+        settle(hot, hub, task);
     }
 }
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
         match self.address.look() {
-            Seen::Here(hot, hub, c) => {
-                if self.address.is(c) {
-                    detach(hot, hub, c);
+            Seen::Here(hot, hub, task) => {
+                if self.address.is(task) {
+                    detach(hot, hub, task);
                 }
             }
             Seen::There => self.address.call(detach),
@@ -562,6 +644,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
 }
 
 /// The outcome of the dead `c`, fetched.
+#[inline]
 pub(super) fn to_result<T>(outcome: body::Outcome<T>) -> Result<T, JoinError> {
     match outcome {
         body::Outcome::Returned(v) => Ok(v),
