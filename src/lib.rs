@@ -7,9 +7,10 @@
 //! | [`greenlet`] | the explicit switch: scopes, greenlets, generators |
 //! | [`task`] | what the hub runs: `spawn`, join, kill, `timeout`, scopes, locals |
 //! | [`hub`] | a thread's scheduler: its end, its limits, forks, handles for other threads, simulations |
-//! | [`queue`], [`sync`] | queues and channels; what tasks share, in std's shape |
+//! | [`queue`] | queues and channels |
 //! | [`time`] | sleeping, intervals, `Instant` |
 //! | [`io`], [`net`] | waiting for descriptors; TCP |
+//! | [`sync`] | locks, semaphores, one-time initialisation: the shape of `std::sync` |
 //! | [`stack`] | sizes of stacks |
 //! | [`inspect`] | dumps: what every task waits for, since when, where |
 //!

@@ -147,6 +147,10 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "src/park/lock.rs",
         "the one raw cell under locks, queues and events",
     ),
+    (
+        "src/sync/cell.rs",
+        "the values behind mutexes, read-write locks and one-time cells",
+    ),
     ("src/task/mod.rs", "vouches for the type of a task's result"),
     (
         "src/task/record.rs",

@@ -228,4 +228,26 @@ pub(crate) fn here() -> &'static Hot {
     })
 }
 
+/// The id of who runs: a greenlet, a thread's own stack (also where there are no greenlets, yet or any more), or a hub in
+/// a callback. Unique in the process, never 0; it makes nothing, and no two that could wait for one another share it.
+#[inline(always)]
+pub(crate) fn running_id() -> u64 {
+    match here().current.get() {
+        Some(me) if me.id.get() != 0 => me.id.get(),
+        _ => unusual_id(),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn unusual_id() -> u64 {
+    let hot = hot();
+    let me = hot.current.get().unwrap_or_else(|| hot.root());
+    // A native stack that has none yet: greenlets are born with theirs.
+    if me.id.get() == 0 {
+        me.rename(hot.unique_id());
+    }
+    me.id.get()
+}
+
 const _: () = assert!(!core::mem::needs_drop::<Hot>());

@@ -26,10 +26,12 @@ pub(crate) enum HeldBy<'a> {
     Nobody,
     /// The greenlet with this id.
     Known(u64),
-    /// The one whose id stands there now; 0 is nobody.
-    #[allow(dead_code)]
+    /// The one whose id stands there now; 0 is nobody. The top bit is no part of the id, and the object's own.
     Cell(&'a AtomicU64),
 }
+
+/// What is an id in a [`HeldBy::Cell`].
+pub(crate) const ID_BITS: u64 = u64::MAX >> 1;
 
 impl<'a> Reason<'a> {
     /// A wait that nobody in particular could end.
@@ -51,7 +53,7 @@ impl<'a> Reason<'a> {
         match self.owner {
             HeldBy::Nobody => None,
             HeldBy::Known(id) => Some(id),
-            HeldBy::Cell(id) => Some(id.load(Ordering::Relaxed)).filter(|id| *id != 0),
+            HeldBy::Cell(id) => Some(id.load(Ordering::Relaxed) & ID_BITS).filter(|id| *id != 0),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! enter (under the lock): done → Now      │ not yet: the payload goes into the wait queue
+//! queued: what the caller still has to do now that it cannot miss a grant (a mutex is let go)
 //! park  ── granted ──► Granted(kind)         the granter has the payload; the entry is gone
 //!       ── anything else ──► leave: entry and payload come back → Ended(end, payload)
 //!       ── unwinds ──► leave: the payload is dropped outside of the lock
@@ -57,6 +58,19 @@ pub(crate) fn block<P: Place, R>(
     how: &How<'_>,
     enter: impl FnOnce(&mut P::State) -> Result<R, (P::Payload, Turn)>,
 ) -> Blocked<R, P::Payload> {
+    block_after(place, ticket, how, enter, || ())
+}
+
+/// As [`block`]. `queued` runs once the caller is in the list, and before it parks: what lets others end the wait (a
+/// condition variable's mutex goes there). It may neither wait nor unwind, and runs no user code.
+#[inline]
+pub(crate) fn block_after<P: Place, R>(
+    place: &P,
+    ticket: Ticket,
+    how: &How<'_>,
+    enter: impl FnOnce(&mut P::State) -> Result<R, (P::Payload, Turn)>,
+    queued: impl FnOnce(),
+) -> Blocked<R, P::Payload> {
     let claim = Claim::new(&ticket);
     let entered = place.lock().with(|state| match enter(state) {
         Ok(r) => Ok(r),
@@ -78,6 +92,7 @@ pub(crate) fn block<P: Place, R>(
         claim,
         key: Some(key),
     };
+    queued();
     match park_until(ticket, how, &waiter) {
         End::Granted => {
             waiter.key = None;

@@ -12,6 +12,7 @@
 //! the same lock. Whatever has to be dropped or woken is returned from it. The model tests include this file as it is.
 
 use core::fmt;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 
 use super::primitives::{AtomicBool, Ordering, UnsafeCell, const_in_library, relax};
 
@@ -24,6 +25,10 @@ pub(crate) struct Lock<T> {
 // SAFETY: field `held` lets one thread at a time reach the value, so sharing the lock passes the value between threads,
 // which `T: Send` allows; no reference to it is shared.
 unsafe impl<T: Send> Sync for Lock<T> {}
+
+// No user code runs in the closures, so that no panic leaves the value half changed.
+impl<T> UnwindSafe for Lock<T> {}
+impl<T> RefUnwindSafe for Lock<T> {}
 
 /// Lets go on every way out.
 struct Held<'a>(&'a AtomicBool);
@@ -76,6 +81,7 @@ impl<T> Lock<T> {
     }
 
     /// The value of a lock that nobody else can reach.
+    #[allow(dead_code)]
     pub(crate) fn get_mut(&mut self) -> &mut T {
         // SAFETY: `&mut self`.
         self.value.with_mut(|value| unsafe { &mut *value })

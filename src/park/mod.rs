@@ -24,12 +24,10 @@
 //!
 //! This file grants nothing and knows no object that is waited for.
 
-#[allow(dead_code)]
 mod block;
 pub(crate) mod budget;
 #[allow(dead_code)]
 mod claim;
-#[allow(dead_code)]
 mod lock;
 #[allow(dead_code)]
 mod select;
@@ -43,7 +41,7 @@ use core::panic::Location;
 use std::io;
 use std::time::Duration;
 
-pub(crate) use self::block::{Blocked, Place, Turn, block};
+pub(crate) use self::block::{Blocked, Place, Turn, block, block_after};
 #[allow(unused_imports)]
 pub(crate) use self::claim::{Claim, Unparker};
 pub(crate) use self::lock::Lock;

@@ -137,6 +137,19 @@ impl<E> WaitQueue<E> {
         self.grant(Grant::Given)
     }
 
+    /// As [`give`](Self::give), as long as `fits` says that of the payload of who is next; it is asked again for each that turns
+    /// out not to wait any more, and whoever it is asked for last, and affirms, is the one that is given.
+    #[inline]
+    pub(crate) fn give_if(&mut self, mut fits: impl FnMut(&E) -> bool) -> Option<(E, Unparker)> {
+        while self.front().is_some_and(&mut fits) {
+            let head = self.head;
+            if let Some(given) = self.grant_head(head, Grant::Given) {
+                return Some(given);
+            }
+        }
+        None
+    }
+
     /// Tells the first waiter that still waits to look again. Otherwise as [`give`](Self::give).
     #[inline]
     pub(crate) fn tell(&mut self) -> Option<(E, Unparker)> {
@@ -159,23 +172,27 @@ impl<E> WaitQueue<E> {
 
     fn grant(&mut self, kind: impl Fn(Arm) -> Grant) -> Option<(E, Unparker)> {
         while self.head != NONE {
-            let index = self.head;
-            self.unlink(index);
-            let entry = &mut self.entries[index as usize];
-            let Some(who) = entry.who.take() else {
-                continue;
-            };
-            if !who.grant(kind(entry.arm)) {
-                continue;
+            let granted = self.grant_head(self.head, &kind);
+            if granted.is_some() {
+                return granted;
             }
-            let payload = entry.payload.take();
-            self.release(index);
-            if let Some(payload) = payload {
-                return Some((payload, who));
-            }
-            debug_assert!(false, "a waiter without its payload");
         }
         None
+    }
+
+    /// Unlinks the first entry, and grants its wait. `None` if that had ended.
+    #[inline]
+    fn grant_head(&mut self, index: u32, kind: impl FnOnce(Arm) -> Grant) -> Option<(E, Unparker)> {
+        self.unlink(index);
+        let entry = &mut self.entries[index as usize];
+        let who = entry.who.take()?;
+        if !who.grant(kind(entry.arm)) {
+            return None;
+        }
+        let payload = entry.payload.take();
+        self.release(index);
+        debug_assert!(payload.is_some(), "a waiter without its payload");
+        Some((payload?, who))
     }
 
     /// The owner leaves; its payload comes back, unless its wait was granted.
