@@ -15,12 +15,15 @@
 //! [`timeout`] are delivered there, and nowhere else.
 
 mod clock;
+pub mod event;
+pub mod future;
 pub mod greenlet;
 pub mod hub;
 pub mod io;
 pub mod net;
 mod park;
 mod reactor;
+pub mod select;
 pub mod stack;
 pub mod task;
 pub mod time;

@@ -41,14 +41,15 @@ const LAYERS: &[&[Module]] = &[
     &[("hub", &[])],
     &[("park", &[])],
     &[
-        ("task", &[]),
+        // Knows what it selects from only through traits, which the things implement.
+        ("select", &[]),
+        ("future", &[]),
+        ("task", &["select"]),
         ("time", &["task"]),
         // A reentrant lock is owned by a task.
-        ("sync", &["task"]),
-        ("event", &[]),
-        ("queue", &[]),
-        // Knows what it selects from only through `park`'s trait.
-        ("select", &[]),
+        ("sync", &["task", "select"]),
+        ("event", &["select"]),
+        ("queue", &["select"]),
     ],
     &[("thread", &[]), ("blocking", &[])],
     &[("io", &[])],

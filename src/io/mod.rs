@@ -6,6 +6,7 @@
 //! source    the would-block loop ── parks, or polls on a plain thread
 //! place     where it is registered, who waits       budget   yields of those who never wait
 //! ready     wait_readable, wait_writable            error    Closed, ConcurrentUse, TimeoutElapsed
+//! select    readable, writable: arms of a select
 //! os        system calls, the only unsafe code
 //! ```
 //!
@@ -19,6 +20,7 @@ mod error;
 mod os;
 mod place;
 mod ready;
+mod select;
 pub(crate) mod source;
 
 pub use std::io::{
@@ -29,3 +31,4 @@ pub use std::io::{
 
 pub use self::error::{Closed, ConcurrentUse, Direction, TimeoutElapsed};
 pub use self::ready::{wait_readable, wait_writable};
+pub use self::select::{Readiness, readable, writable};

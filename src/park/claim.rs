@@ -24,7 +24,7 @@ use super::{Ticket, Waiting};
 use crate::greenlet::control::ControlRef;
 use crate::greenlet::hot::{Phase, hot};
 use crate::greenlet::wake;
-use crate::hub::sched::{self, Message, Ref};
+use crate::hub::sched::{self, Hub, Message, Ref, Waiter};
 
 /// The word of a plain thread, and the thread.
 pub(crate) struct ThreadCell {
@@ -126,6 +126,23 @@ impl Unparker {
         match self {
             Self::Greenlet { hub, .. } => sched::get(hot()).is_some_and(|own| own.handle() == *hub),
             Self::Thread(..) => false,
+        }
+    }
+
+    /// The park, as things of the calling thread's hub know it; `None` if it is another's.
+    pub(crate) fn local(&self) -> Option<(&'static Hub, Waiter)> {
+        match self {
+            Self::Greenlet {
+                hub,
+                control,
+                epoch,
+            } => {
+                let own = sched::get(hot()).filter(|own| own.handle() == *hub)?;
+                let control = sched::local(own, *control);
+                let epoch = *epoch;
+                Some((own, Waiter { control, epoch }))
+            }
+            Self::Thread(..) => None,
         }
     }
 

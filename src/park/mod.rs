@@ -30,7 +30,7 @@ mod block;
 mod claim;
 #[allow(dead_code)]
 mod lock;
-#[allow(dead_code)]
+mod notice;
 mod select;
 #[allow(dead_code)]
 mod wait_queue;
@@ -40,14 +40,13 @@ use core::panic::Location;
 use std::io;
 use std::time::Duration;
 
-#[allow(unused_imports)]
-pub(crate) use self::block::{Blocked, Place, block};
+pub(crate) use self::block::{Blocked, Place, Turn, block};
 #[allow(unused_imports)]
 pub(crate) use self::claim::{Claim, Unparker};
-#[allow(unused_imports)]
 pub(crate) use self::lock::Lock;
-#[allow(unused_imports)]
-pub(crate) use self::select::{Selectable, Selected, select};
+pub use self::notice::LinkId;
+pub(crate) use self::notice::{Board, Notice};
+pub(crate) use self::select::{Selectable, Selected, attempt, select};
 #[allow(unused_imports)]
 pub(crate) use self::wait_queue::{Key, WaitQueue};
 #[allow(unused_imports)]
@@ -216,9 +215,10 @@ impl Ticket {
     }
 }
 
+/// The panic of a wait that has no error to return.
 #[cold]
 #[track_caller]
-fn cannot_wait(e: &io::Error) -> ! {
+pub(crate) fn cannot_wait(e: &io::Error) -> ! {
     panic!("cannot wait here: {e} (at {})", Location::caller())
 }
 

@@ -15,9 +15,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::current::Task;
-use super::record::{
-    DETACHED, Joiner, Link, LinkId, OBSERVED, Outcome, peek_ext, settle, with_ext,
-};
+use super::future::Polled;
+use super::record::{DETACHED, Joiner, Link, OBSERVED, Outcome, peek_ext, settle, with_ext};
 use super::remote;
 use crate::clock::{Instant, deadline_after};
 use crate::greenlet::body;
@@ -27,7 +26,7 @@ use crate::greenlet::hot::{Hot, Phase, hot};
 use crate::hub::error;
 use crate::hub::sched::{self, Hub, Message, Ref};
 use crate::hub::{HubHandle, lifecycle};
-use crate::park::{End, HeldBy, How, Reason, Report, Ticket, Waiting, park_until};
+use crate::park::{End, HeldBy, How, LinkId, Reason, Report, Ticket, Waiting, park_until};
 
 /// How long `try_join` gives another thread's hub to hand over a result that is there.
 const HAND_OVER: Duration = Duration::from_millis(1);
@@ -224,6 +223,8 @@ impl Address {
 pub struct JoinHandle<T> {
     pub(super) address: Address,
     pub(super) name: Option<Arc<str>>,
+    /// As a future it was polled, and was not ready then.
+    pub(super) polled: Option<Box<Polled<T>>>,
     result: PhantomData<Mutex<T>>,
 }
 
@@ -257,6 +258,7 @@ impl<T> JoinHandle<T> {
         Self {
             address,
             name,
+            polled: None,
             result: PhantomData,
         }
     }
@@ -331,10 +333,16 @@ impl<T: 'static> JoinHandle<T> {
     }
 
     fn wait(
-        self,
+        mut self,
         deadline: Option<Instant>,
         report: Report,
     ) -> Result<Result<T, JoinError>, (End, Self)> {
+        if self.polled.is_some()
+            && let Some(result) = self.end_polling()
+        {
+            self.used_up();
+            return Ok(result);
+        }
         match self.address.look() {
             Seen::Here(hot, _, c) if self.address.is(c) => {
                 if c.state.get() != State::Dead {
@@ -388,6 +396,7 @@ impl<T: 'static> JoinHandle<T> {
     /// The outcome was fetched, or never will be: dropping the handle has nothing left to do.
     pub(super) fn used_up(self) {
         let mut this = ManuallyDrop::new(self);
+        drop(this.polled.take());
         drop(this.name.take());
         this.address.place = Place::Known(0);
     }
@@ -452,6 +461,12 @@ impl<T> JoinHandle<T> {
     #[doc(alias = "rawlink")]
     pub fn on_done(&self, cb: impl FnOnce(Outcome) + Send + 'static) -> LinkId {
         let id = LinkId(hot().unique_id().get());
+        if let Some(outcome) = self.polled.as_ref().and_then(|p| p.outcome()) {
+            // The outcome is under way to a future of this handle, so the task's hub does not know the task any more.
+            let call = move || cb(outcome);
+            drop(self.address.hub.send(Message::Call(Box::new(call))));
+            return id;
+        }
         match self.address.look() {
             Seen::Here(hot, hub, c) if self.address.is(c) => link(
                 hot,
@@ -539,6 +554,8 @@ fn detach(hot: &'static Hot, hub: &'static Hub, c: ControlRef) {
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
+        // First: an outcome that is fetched for a future is not to be settled as well.
+        drop(self.polled.take());
         match self.address.look() {
             Seen::Here(hot, hub, c) => {
                 if self.address.is(c) {
