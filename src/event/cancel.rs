@@ -54,9 +54,7 @@ impl Node {
         if !self.latch.raise(|| ()) {
             return Slab::new();
         }
-        for (_, link) in self.links.take() {
-            run_soon(link);
-        }
+        run_soon(self.links.take().into_iter().map(|(_, link)| link));
         // After the latch, as `Links` has it: who comes too late for this list sees the latch.
         self.children.with(core::mem::take)
     }
@@ -207,9 +205,7 @@ impl CancelToken {
     /// reported and does not stop the rest. They cannot wait.
     pub fn on_cancel(&self, f: impl FnOnce() + Send + 'static) -> LinkId {
         let (id, late) = self.node.links.add(&self.node.latch, Box::new(f));
-        if let Some(link) = late {
-            run_soon(link);
-        }
+        run_soon(late);
         id
     }
 

@@ -243,14 +243,18 @@ impl<L> Links<L> {
 
 /// Runs callbacks of users: from this thread's hub, in this turn or the next; at once if it has none. One that panics is
 /// reported, and stops nothing.
-pub(super) fn run_soon(call: impl FnOnce() + 'static) {
+pub(super) fn run_soon<C: FnOnce() + 'static>(calls: impl IntoIterator<Item = C>) {
     let hot = hot();
-    match sched::get(hot) {
-        Some(hub) if hot.phase.get() == Phase::Active => hub.call_soon(hot, call),
-        // std's hook has told of a panic.
-        _ => {
-            if let Err(payload) = engine::caught(call) {
-                report::drop_payload(payload);
+    // Asked once: a callback may give the thread a hub, and then the others would run in another way.
+    let hub = sched::get(hot).filter(|_| hot.phase.get() == Phase::Active);
+    for call in calls {
+        match hub {
+            Some(hub) => hub.call_soon(hot, call),
+            // std's hook has told of a panic.
+            None => {
+                if let Err(payload) = engine::caught(call) {
+                    report::drop_payload(payload);
+                }
             }
         }
     }

@@ -136,9 +136,13 @@ impl<T, E> AsyncResult<T, E> {
             return Err(back);
         }
         debug_assert!(raised);
-        for (_, link) in shared.links.take() {
-            run_soon(link(shared));
-        }
+        run_soon(
+            shared
+                .links
+                .take()
+                .into_iter()
+                .map(|(_, link)| link(shared)),
+        );
         Ok(())
     }
 
@@ -272,9 +276,7 @@ impl<T, E> AsyncResult<T, E> {
             })
         });
         let (id, late) = self.shared.links.add(&self.shared.latch, link);
-        if let Some(link) = late {
-            run_soon(link(&self.shared));
-        }
+        run_soon(late.map(|link| link(&self.shared)));
         id
     }
 

@@ -12,6 +12,7 @@
 //! the same lock. Whatever has to be dropped or woken is returned from it.
 
 use core::fmt;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 
 use super::primitives::{AtomicBool, Ordering, UnsafeCell, relax};
 
@@ -24,6 +25,10 @@ pub(crate) struct Lock<T> {
 // SAFETY: field `held` lets one thread at a time reach the value, so sharing the lock passes the value between threads,
 // which `T: Send` allows; no reference to it is shared.
 unsafe impl<T: Send> Sync for Lock<T> {}
+
+// The closures are this crate's and do not panic half-way through a change, so no panic leaves the value broken.
+impl<T> UnwindSafe for Lock<T> {}
+impl<T> RefUnwindSafe for Lock<T> {}
 
 /// Lets go on every way out.
 struct Held<'a>(&'a AtomicBool);

@@ -66,7 +66,7 @@ pub struct TryScope<'s, 'env: 's, E: 'env> {
 ///         sleep(Duration::from_secs(3600));
 ///         Ok(())
 ///     });
-///     s.spawn(|| Err("disk full".to_string()));
+///     s.spawn(|| Err::<(), _>("disk full".to_string()));
 ///     Ok(())
 /// });
 /// assert_eq!(result, Err("disk full".to_string()));
