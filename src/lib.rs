@@ -8,6 +8,9 @@
 //! | [`task`] | what the hub runs: `spawn`, join, kill, `timeout`, scopes, locals |
 //! | [`hub`] | a thread's scheduler: its end, its limits, forks, handles for other threads |
 //! | [`time`] | sleeping, intervals, `Instant` |
+//! | [`event`] | what tasks wait for: events, results that come later, cancel tokens |
+//! | [`select`] | waiting for the first of several things, or for many one by one |
+//! | [`future`] | `async` code in a task |
 //! | [`io`], [`net`] | waiting for descriptors; TCP |
 //! | [`stack`] | sizes of stacks |
 //!

@@ -217,6 +217,20 @@ fn children_born_while_another_thread_cancels_are_cancelled() {
 }
 
 #[test]
+fn callbacks_run_when_all_below_are_cancelled() {
+    let token = CancelToken::new();
+    let leaf = token.child().child();
+    let seen = Arc::new(Mutex::new(vec![]));
+    for t in [token.clone(), leaf.clone()] {
+        let (leaf, seen) = (leaf.clone(), seen.clone());
+        t.on_cancel(move || seen.lock().unwrap().push(leaf.is_cancelled()));
+    }
+    // On a thread without a hub, they run within `cancel`.
+    thread::spawn(move || token.cancel()).join().unwrap();
+    assert_eq!(*seen.lock().unwrap(), [true, true]);
+}
+
+#[test]
 fn a_callback_may_use_its_own_token() {
     let (token, done) = (CancelToken::new(), Arc::new(Event::new()));
     let (t, d) = (token.clone(), done.clone());

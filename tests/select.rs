@@ -489,6 +489,25 @@ fn selects_of_descriptors_leave_none_open() {
     });
 }
 
+#[test]
+fn selects_that_were_in_vain_leave_nothing_registered() {
+    util::alone("selects_that_were_in_vain_leave_nothing_registered", || {
+        let (event, result) = (Event::new(), AsyncResult::<u8>::new());
+        let mut stuck = Some(spawn(task::park));
+        util::assert_no_leak(|| {
+            for _ in 0..20_000 {
+                let n = Select::new()
+                    .event(&event, || 1)
+                    .result(&result, |_| 2)
+                    .join(&mut stuck, |_| 3)
+                    .wait_timeout(Duration::ZERO);
+                assert_eq!(n, None);
+            }
+        });
+        stuck.unwrap().kill();
+    });
+}
+
 // ---- threads ----
 
 #[test]
@@ -524,9 +543,9 @@ fn plain_threads_select_and_are_woken() {
 #[test]
 fn each_signal_ends_one_select_or_more_and_none_is_lost() {
     const ROUNDS: usize = if cfg!(feature = "sanitizer") {
-        500
+        1_000
     } else {
-        20_000
+        100_000
     };
     // Ping-pong over two pairs of events, through selects that time out now and then at the same instant.
     let ping = Arc::new([Event::new(), Event::new()]);

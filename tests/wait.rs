@@ -119,6 +119,24 @@ fn leaving_the_loop_early_lets_go() {
 }
 
 #[test]
+fn waits_that_were_left_early_leave_nothing_registered() {
+    util::alone(
+        "waits_that_were_left_early_leave_nothing_registered",
+        || {
+            let (event, result) = (Event::new(), AsyncResult::<u8>::new());
+            let stuck = spawn(task::park);
+            util::assert_no_leak(|| {
+                for _ in 0..20_000 {
+                    let items: [&dyn Waitable; 3] = [&event, &result, &stuck];
+                    assert!(wait(items, Some(Duration::ZERO), None).is_empty());
+                }
+            });
+            stuck.kill();
+        },
+    );
+}
+
+#[test]
 fn what_happens_while_nobody_waits_is_not_lost() {
     let all = events(3);
     let mut coming = iwait(all.iter());

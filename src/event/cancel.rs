@@ -49,12 +49,12 @@ impl Node {
         }
     }
 
-    /// Cancels this node alone, and returns its children. Links run soon.
-    fn cancel(&self) -> Slab<Weak<Self>> {
+    /// Cancels this node alone, and returns its children. Its links are to be run.
+    fn cancel(&self, links: &mut Vec<Link>) -> Slab<Weak<Self>> {
         if !self.latch.raise(|| ()) {
             return Slab::new();
         }
-        run_soon(self.links.take().into_iter().map(|(_, link)| link));
+        links.extend(self.links.take().into_iter().map(|(_, link)| link));
         // After the latch, as `Links` has it: who comes too late for this list sees the latch.
         self.children.with(core::mem::take)
     }
@@ -97,7 +97,8 @@ impl Drop for Node {
 /// assert_eq!(worker.join().unwrap(), Err(Cancelled));
 /// ```
 ///
-/// To wait for something or the end, whichever comes first, put both into a [`Select`](crate::select::Select).
+/// To wait for something or the end, whichever comes first, put both into a [`Select`](crate::select::Select). To end a task
+/// that does not look, kill it.
 #[derive(Clone)]
 pub struct CancelToken {
     pub(super) node: Arc<Node>,
@@ -139,18 +140,21 @@ impl CancelToken {
     /// # Blocking
     /// Never switches.
     pub fn cancel(&self) {
-        let mut lists = vec![self.node.cancel()];
+        // Run at the end: they are code of users, and what is below does not wait for that.
+        let mut links = Vec::new();
+        let mut lists = vec![self.node.cancel(&mut links)];
         while let Some(mut list) = lists.pop() {
             for child in list.drain() {
                 // Its last handle may be dropped meanwhile: then it is gone here, outside of all locks.
                 if let Some(child) = child.upgrade() {
-                    let below = child.cancel();
+                    let below = child.cancel(&mut links);
                     if !below.is_empty() {
                         lists.push(below);
                     }
                 }
             }
         }
+        run_soon(links);
     }
 
     /// Whether it is cancelled.
@@ -201,7 +205,7 @@ impl CancelToken {
     /// Calls `f` when it is cancelled; soon, if it is.
     ///
     /// It runs where it is cancelled: from the hub of the thread that calls `cancel`, in the turn after, or within `cancel`
-    /// if that thread has no hub. Callbacks of one token run in the order of their registration; one that panics is
+    /// if that thread has no hub; and after all tokens that come from this one are cancelled. Callbacks of one token run in the order of their registration; one that panics is
     /// reported and does not stop the rest. They cannot wait.
     pub fn on_cancel(&self, f: impl FnOnce() + Send + 'static) -> LinkId {
         let (id, late) = self.node.links.add(&self.node.latch, Box::new(f));

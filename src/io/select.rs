@@ -185,13 +185,12 @@ impl Selectable for FdArm<'_> {
         }
         match os::poll(self.what.fd, self.what.direction, Some(Duration::ZERO)) {
             Ok(true) => self.done(Ok(())),
-            // Whoever waits next needs the hub's poll.
-            Ok(false) => match sched::ensure() {
+            Err(e) if e.kind() != io::ErrorKind::Interrupted => self.done(Err(e)),
+            // Who waits now needs the hub's poll.
+            Ok(false) | Err(_) => match sched::ensure() {
                 Ok(_) => false,
                 Err(e) => self.done(Err(e)),
             },
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => false,
-            Err(e) => self.done(Err(e)),
         }
     }
 

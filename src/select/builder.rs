@@ -100,6 +100,11 @@ impl<R, A: Arms<R>> Select<R, A> {
     /// events[17].set();
     /// assert_eq!(Select::new().any(&events, |i, ()| i).wait(), 17);
     /// ```
+    ///
+    /// Each wait registers with every source anew. For thousands, one after the other, [`iwait`](super::iwait) does so once.
+    ///
+    /// # Panics
+    /// The select does, if it has 32,768 arms or more.
     pub fn any<S: Source>(
         self,
         sources: impl IntoIterator<Item = S>,
@@ -120,7 +125,8 @@ impl<R, A: Arms<R>> Select<R, A> {
         })
     }
 
-    /// Does not wait: runs `f` if nothing is ready. Of several, the first counts.
+    /// Does not wait: runs `f` if nothing is ready. Of several, the first counts. A loop around that gives way to nobody, unless
+    /// `f` does.
     pub fn default(self, f: impl FnOnce() -> R) -> Select<R, impl Arms<R>> {
         self.with(Else {
             after: None,

@@ -43,8 +43,10 @@ impl<T> Polled<T> {
 
 impl<T> Drop for Polled<T> {
     fn drop(&mut self) {
-        if let Self::There(mailbox) = self {
-            mailbox.cancel();
+        match self {
+            // The watcher that stays behind wakes nobody: it may be dropped where no code of others may run.
+            Self::Here(waker) => drop(waker.with(Option::take)),
+            Self::There(mailbox) => drop(mailbox.cancel()),
         }
     }
 }
