@@ -451,6 +451,39 @@ fn an_outcome_that_is_under_way_is_found_by_every_other_use() {
 }
 
 #[test]
+fn a_polled_handle_that_is_dropped_detaches_its_task() {
+    let (hub, stop, server) = server();
+    let drops = Drops::new();
+    for ended in [false, true] {
+        let wakes = Arc::<Wakes>::default();
+        let gate = Arc::new(Event::new());
+        let (g, guard) = (gate.clone(), drops.guard());
+        let mut task = spawn_on(&hub, move || {
+            g.wait();
+            guard
+        })
+        .unwrap();
+        assert!(poll(&mut task, &wakes).is_pending());
+        if ended {
+            gate.set();
+            while wakes.count() == 0 {
+                yield_now();
+            }
+        }
+        drop(task);
+        gate.set();
+        // What the task's hub does about its end is done when this has run.
+        for _ in 0..3 {
+            spawn_on(&hub, yield_now).unwrap().join().unwrap();
+        }
+        assert_eq!(wakes.count(), usize::from(ended));
+        assert_eq!(drops.alive(), 0);
+    }
+    stop.set();
+    server.join().unwrap();
+}
+
+#[test]
 fn a_handle_polled_elsewhere_can_be_joined_at_home() {
     let gate = Arc::new(Event::new());
     for ended in [false, true] {

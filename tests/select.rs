@@ -439,6 +439,38 @@ fn one_of_many_descriptors() {
 }
 
 #[test]
+fn a_neighbour_that_was_faster_is_no_event() {
+    let ((a, mut fill_a), (b, mut fill_b)) = (io::pipe().unwrap(), io::pipe().unwrap());
+    let both = Rc::new([a, b]);
+    let tasks = [(); 2].map(|()| {
+        let both = both.clone();
+        spawn(move || {
+            Select::new()
+                .any(both.iter().map(readable), |i, r| {
+                    r.unwrap();
+                    let mut byte = [0];
+                    (&both[i]).read_exact(&mut byte).unwrap();
+                    i
+                })
+                .wait()
+        })
+    });
+    yield_now();
+    // Both are woken, one finds it.
+    fill_a.write_all(b"x").unwrap();
+    let (first, rest) = task::join_n(tasks, 1, None);
+    assert_eq!(*first[0].as_ref().unwrap(), 0);
+    for _ in 0..3 {
+        yield_now();
+    }
+    assert!(!rest[0].is_finished());
+    fill_b.write_all(b"x").unwrap();
+    for task in rest {
+        assert_eq!(task.join().unwrap(), 1);
+    }
+}
+
+#[test]
 fn a_descriptor_that_cannot_be_waited_for_is_an_error_of_its_arm() {
     // A regular file is always ready, and never fit for the poll.
     let file = std::fs::File::open("Cargo.toml").unwrap();
