@@ -214,7 +214,7 @@ fn a_join_handle_is_a_future_and_unpin() {
     fn send<F: Send + Sync>(_: &F) {}
     let task = spawn(|| 1);
     send(&task);
-    assert_eq!(block_on(async { task.await }).unwrap(), 1);
+    assert_eq!(block_on(task).unwrap(), 1);
 }
 
 #[test]
@@ -225,13 +225,13 @@ fn it_brings_values_panics_and_kills() {
         g.wait();
         5
     });
-    let panics = spawn(|| panic!("on purpose"));
+    let panics: JoinHandle<()> = spawn(|| panic!("on purpose"));
     let stuck = spawn(task::park);
     let task = spawn(move || {
         block_on(async {
             stuck.kill();
             assert!(stuck.await.unwrap_err().is_killed());
-            let e: JoinError = panics.await.map(|()| ()).unwrap_err();
+            let e: JoinError = panics.await.unwrap_err();
             assert!(e.is_panic());
             value.await.unwrap()
         })

@@ -375,7 +375,7 @@ fn tasks_of_another_thread_are_arms_too() {
         }
     };
     // From a task, and from a thread without a hub.
-    spawn(selects.clone()).join().unwrap();
+    spawn(selects).join().unwrap();
     thread::spawn(selects).join().unwrap();
     // Its hub ends under one that is waited for.
     let mut lost = spawn_on(&hub, task::park).ok();

@@ -434,7 +434,7 @@ fn inherited_values_are_dropped_with_their_task_or_with_a_body_that_never_ran() 
     assert_eq!(Rc::strong_count(&counted), 4);
     killed.kill();
     ran.join().unwrap();
-    assert!(killed.join().map(|()| ()).unwrap_err().is_killed());
+    assert!(killed.join().unwrap_err().is_killed());
     SHARED.set(Shared(None));
     assert_eq!(Rc::strong_count(&counted), 1);
 }

@@ -396,7 +396,9 @@ impl<T: 'static> JoinHandle<T> {
     /// The outcome was fetched, or never will be: dropping the handle has nothing left to do.
     pub(super) fn used_up(self) {
         let mut this = ManuallyDrop::new(self);
-        drop(this.polled.take());
+        if this.polled.is_some() {
+            drop(this.polled.take());
+        }
         drop(this.name.take());
         this.address.place = Place::Known(0);
     }
@@ -555,7 +557,9 @@ fn detach(hot: &'static Hot, hub: &'static Hub, c: ControlRef) {
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
         // First: an outcome that is fetched for a future is not to be settled as well.
-        drop(self.polled.take());
+        if self.polled.is_some() {
+            drop(self.polled.take());
+        }
         match self.address.look() {
             Seen::Here(hot, hub, c) => {
                 if self.address.is(c) {
