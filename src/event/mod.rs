@@ -95,7 +95,7 @@ impl Event {
     ///
     /// # Panics
     /// Where nothing can wait: in a callback of the hub, in a forked child; on main with the deadlock, if nobody is left
-    /// to set it.
+    /// to set it (and the thread has a hub: otherwise the wait is the OS's, which does not tell).
     #[track_caller]
     #[inline]
     pub fn wait(&self) {

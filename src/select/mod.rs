@@ -19,6 +19,10 @@
 //! | [`Waitable`] | a thing of a `wait` | events, results, tokens, tasks … |
 //! | `Arms` | what a builder has so far | this module |
 //!
+//! A new kind of arm is a struct with park's `Selectable` (what happens while it waits) and `sealed::Arm` (what it took), a
+//! [`Source`] that makes it from what the user passes, and a method of [`Select`] named after it: all in the module that the
+//! thing is of. `event/select.rs` is the shortest.
+//!
 //! This module may not know any of those things.
 #![forbid(unsafe_code)]
 
