@@ -11,8 +11,17 @@
 //! the timer heap compares it in one instruction, and simulated time can start where it likes.
 //!
 //! Every reading goes through [`source`], the only function of the crate that may ask the operating system
-//! for the time. A seeded simulation will answer there instead, for its own thread; nothing else may know
-//! whether time is real. This file knows no timers, greenlets or hubs, and nothing here ever waits.
+//! for the time. On the thread of a seeded simulation it answers with that thread's simulated time instead:
+//!
+//! ```text
+//!   SIMULATED   false: no thread ever had simulated time, all time is real      one load, all that real time pays
+//!      │ true
+//!      ▼
+//!   HERE        this thread's simulated time, if it has one: it stands still until `advance` moves it
+//! ```
+//!
+//! Nothing else may know whether time is real. This file knows no timers, greenlets or hubs, and nothing here ever
+//! waits.
 #![forbid(unsafe_code)]
 // Until the layers above land: `time` re-exports `Instant`, the hub uses the rest.
 #![allow(dead_code, unreachable_pub)]
@@ -21,6 +30,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const NANOS_PER_SEC: u64 = 1_000_000_000;
@@ -32,10 +42,34 @@ fn anchor() -> std::time::Instant {
     *ANCHOR.get_or_init(std::time::Instant::now)
 }
 
+/// Whether any thread ever had simulated time. What a thread reads of it matters only after its own store.
+static SIMULATED: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// This thread's simulated time. Without a destructor, so that it can be read to the thread's very end.
+    static HERE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
 /// Reads the time. The seam for simulated time: see the file's head.
 #[inline]
 fn source() -> Instant {
+    if SIMULATED.load(Ordering::Relaxed)
+        && let Some(simulated) = here()
+    {
+        return simulated;
+    }
     Instant::from(std::time::Instant::now())
+}
+
+/// Kept out of the way of those who read real time.
+#[cold]
+fn here() -> Option<Instant> {
+    HERE.get()
+}
+
+/// Time is real again on this thread: its hub has ended.
+pub(crate) fn end_simulation() {
+    HERE.set(None);
 }
 
 /// `duration` in nanoseconds, or `None` beyond 584 years, which no two instants are apart.
@@ -49,8 +83,9 @@ fn nanos(duration: Duration) -> Option<u64> {
 ///
 /// It differs from std's type in two ways. It is an integer of nanoseconds within, so it reaches 292 years to
 /// either side of the program's start and not further; arithmetic beyond that is an overflow, reported as std
-/// reports its own. And it is what this crate's simulated clock runs on: under a simulation [`Instant::now`]
-/// gives simulated time.
+/// reports its own. And it is what this crate's simulated clock runs on: in a simulation (`hub::simulate`)
+/// [`Instant::now`] gives simulated time. To compare that with an instant of another thread says nothing, and does no
+/// harm: differences are zero where they would be negative.
 ///
 /// Conversion [from](From) and [into](Into) std's type is exact within that reach.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -240,6 +275,20 @@ impl Clock {
         }
     }
 
+    /// A clock that makes this thread's time simulated, until [`end_simulation`]. It begins where the process's count of
+    /// time does, so that it reads the same in every run; in a forked child it goes on.
+    pub(crate) fn simulated() -> Self {
+        SIMULATED.store(true, Ordering::Relaxed);
+        HERE.set(HERE.get().or(Some(Instant(0))));
+        Self::new()
+    }
+
+    /// Moves this thread's simulated time on to `to`; never back.
+    pub(crate) fn advance(&self, to: Instant) {
+        debug_assert!(HERE.get().is_some(), "real time moves by itself");
+        HERE.set(HERE.get().map(|now| now.max(to)));
+    }
+
     /// Reads the time, and remembers it for [`last`](Self::last).
     #[inline]
     pub(crate) fn now(&self) -> Instant {
@@ -399,5 +448,25 @@ mod tests {
         assert!(now >= first);
         assert_eq!(clock.last(), now);
         assert!(clock.now() >= now);
+    }
+
+    #[test]
+    fn simulated_time_is_one_thread_s_own_and_moves_only_when_told() {
+        let real = Instant::now();
+        let thread = std::thread::spawn(move || {
+            let clock = Clock::simulated();
+            let start = Instant::now();
+            assert_eq!((start.as_nanos(), clock.now()), (0, start));
+            clock.advance(start + Duration::from_secs(9));
+            clock.advance(start + Duration::from_secs(7));
+            assert_eq!(clock.last(), start, "read before it was moved");
+            assert_eq!(clock.now() - start, Duration::from_secs(9));
+            assert_eq!(start.elapsed(), Duration::from_secs(9));
+            assert!(std::thread::spawn(Instant::now).join().expect("a time") >= real);
+            end_simulation();
+            assert!(Instant::now() >= real);
+        });
+        thread.join().expect("no assertion failed");
+        assert!(Instant::now() >= real);
     }
 }

@@ -6,13 +6,14 @@
 //! | --- | --- |
 //! | [`greenlet`] | the explicit switch: scopes, greenlets, generators |
 //! | [`task`] | what the hub runs: `spawn`, join, kill, `timeout`, scopes, locals |
-//! | [`hub`] | a thread's scheduler: its end, its limits, forks, handles for other threads |
+//! | [`hub`] | a thread's scheduler: its end, its limits, forks, handles for other threads, simulations |
 //! | [`time`] | sleeping, intervals, `Instant` |
 //! | [`event`] | what tasks wait for: events, results that come later, cancel tokens |
 //! | [`select`] | waiting for the first of several things, or for many one by one |
 //! | [`future`] | `async` code in a task |
 //! | [`io`], [`net`] | waiting for descriptors; TCP |
 //! | [`stack`] | sizes of stacks |
+//! | [`inspect`] | dumps: what every task waits for, since when, where |
 //!
 //! Every call says under *Blocking* whether it switches. One that does is a *wait*: kills and the deadlines of
 //! [`timeout`] are delivered there, and nowhere else.
@@ -22,6 +23,7 @@ pub mod event;
 pub mod future;
 pub mod greenlet;
 pub mod hub;
+pub mod inspect;
 pub mod io;
 pub mod net;
 mod park;

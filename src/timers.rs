@@ -1,12 +1,11 @@
-//! Deadlines in order: an indexed heap from which any timer can be cancelled.
+//! Deadlines in order: a heap from which any timer can be cancelled, by forgetting it.
 //!
 //! ```text
 //!   TimerId {slot, generation}          8 bytes, Copy, stale ids are recognised
 //!        │
 //!        ▼
-//!   nodes[slot] = {key, generation, flags}
-//!   places[slot] = index in the heap ──────┐     (apart from the nodes: sifting touches nothing else)
-//!                                          ▼
+//!   nodes[slot] = {key, sequence, generation, flags}
+//!                          ▲
 //!   coarse: [ {deadline, sequence, slot}, … ]     two 4-ary heaps: fine timers apart from the others,
 //!   fine:   [ {deadline, sequence, slot}, … ]     so that the earliest of each kind is known at once
 //! ```
@@ -16,11 +15,16 @@
 //! those of one deadline in the order they came, across both heaps. A fine one asks to be woken for more
 //! exactly than by the millisecond; a daemon does not keep its hub alive.
 //!
-//! `insert` is O(1) for deadlines that grow, as those of equal timeouts do, and O(log n) at worst, as are
-//! `cancel` and `pop_expired`. Four children to a node halve the depth, and lie side by side.
+//! A timer that is cancelled leaves its entry behind: dead, as its slot's node is gone or is another's. Holds between
+//! calls: the first entry of each heap is alive, and of all its entries at most half are dead, or `SPARE`. So to cancel costs O(1),
+//! amortised, and sifting touches nothing but the heap: in one of a hundred thousand, noting where each entry went
+//! would cost more than all the rest.
+//!
+//! `insert` is O(1) for deadlines that grow, as those of equal timeouts do, and O(log n) at worst, as is
+//! `pop_expired`. Four children to a node halve the depth, and lie side by side.
 //!
 //! A pure data structure: it never reads the time, calls no one, and gives no memory back. It allocates only
-//! where more timers are pending than ever before, or than were reserved.
+//! where more timers are pending than ever before, or than were reserved, or for the dead among them.
 #![forbid(unsafe_code)]
 
 use std::num::NonZeroU32;
@@ -28,6 +32,9 @@ use std::num::NonZeroU32;
 use slab::Slab;
 
 use crate::clock::Instant;
+
+/// Dead entries that are not worth clearing away.
+const SPARE: usize = 64;
 
 /// Children per heap node.
 const ARITY: usize = 4;
@@ -67,6 +74,7 @@ impl TimerId {
 #[derive(Debug)]
 struct Node<K> {
     key: K,
+    sequence: u64,
     generation: NonZeroU32,
     flags: TimerFlags,
 }
@@ -75,8 +83,6 @@ struct Node<K> {
 #[derive(Debug)]
 pub(crate) struct Timers<K: Copy> {
     nodes: Slab<Node<K>>,
-    /// By slot, where in its heap the timer is. Holds rubbish for vacant slots.
-    places: Vec<u32>,
     coarse: Heap,
     fine: Heap,
     /// Of the next timer. Orders those of one deadline; 64 bits do not wrap within any uptime.
@@ -93,9 +99,8 @@ impl<K: Copy> Timers<K> {
     pub(crate) const fn new() -> Self {
         Self {
             nodes: Slab::new(),
-            places: Vec::new(),
-            coarse: Heap(Vec::new()),
-            fine: Heap(Vec::new()),
+            coarse: Heap::new(),
+            fine: Heap::new(),
             sequence: 0,
             generation: NonZeroU32::MIN,
             live: 0,
@@ -109,17 +114,12 @@ impl<K: Copy> Timers<K> {
     )]
     pub(crate) fn reserve(&mut self, additional: usize) {
         self.nodes.reserve(additional);
-        let slots = self.nodes.capacity();
-        self.places.reserve(slots.saturating_sub(self.places.len()));
-        self.coarse.0.reserve(additional);
-        self.fine.0.reserve(additional);
+        for heap in [&mut self.coarse, &mut self.fine] {
+            heap.entries.reserve(2 * additional + SPARE + 1);
+        }
     }
 
     /// How many are pending.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for dumps, and watched by the tests")
-    )]
     pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }
@@ -148,13 +148,10 @@ impl<K: Copy> Timers<K> {
 
         let slot = self.nodes.insert(Node {
             key,
+            sequence,
             generation,
             flags,
         });
-        // A slab hands out a vacant slot or the one behind the last.
-        if slot == self.places.len() {
-            self.places.push(0);
-        }
         let slot = u32::try_from(slot).expect("fewer timers than 2^32 fit into memory");
         let heap = if flags.fine {
             &mut self.fine
@@ -166,7 +163,7 @@ impl<K: Copy> Timers<K> {
             sequence,
             slot,
         };
-        heap.push(entry, &mut self.places);
+        heap.push(entry);
         TimerId { slot, generation }
     }
 
@@ -176,14 +173,15 @@ impl<K: Copy> Timers<K> {
         if node.generation != id.generation {
             return None;
         }
-        let place = self.places[id.slot as usize] as usize;
-        let heap = if node.flags.fine {
+        let (fine, sequence) = (node.flags.fine, node.sequence);
+        let key = self.release(id.slot);
+        let heap = if fine {
             &mut self.fine
         } else {
             &mut self.coarse
         };
-        heap.remove(place, &mut self.places);
-        Some(self.release(id.slot))
+        heap.forget(sequence, &self.nodes);
+        Some(key)
     }
 
     /// The earliest deadline, and whether the timer that it belongs to is fine.
@@ -200,12 +198,12 @@ impl<K: Copy> Timers<K> {
 
     /// The earliest deadline of the fine timers.
     pub(crate) fn next_fine(&self) -> Option<Instant> {
-        self.fine.0.first().map(|entry| entry.deadline)
+        self.fine.entries.first().map(|entry| entry.deadline)
     }
 
     /// The earliest deadline of the timers that are not fine.
     pub(crate) fn next_coarse(&self) -> Option<Instant> {
-        self.coarse.0.first().map(|entry| entry.deadline)
+        self.coarse.entries.first().map(|entry| entry.deadline)
     }
 
     /// Takes out the first timer, if its deadline is not after `now`.
@@ -216,13 +214,16 @@ impl<K: Copy> Timers<K> {
         } else {
             &mut self.coarse
         };
-        heap.remove(0, &mut self.places);
-        Some((entry.deadline, self.release(entry.slot)))
+        heap.pop();
+        let node = self.nodes.remove(entry.slot as usize);
+        self.live -= usize::from(!node.flags.daemon);
+        heap.bury(&self.nodes);
+        Some((entry.deadline, node.key))
     }
 
     /// The first timer of both heaps, and whether it is the fine one's.
     fn first(&self) -> Option<(Entry, bool)> {
-        match (self.coarse.0.first(), self.fine.0.first()) {
+        match (self.coarse.entries.first(), self.fine.entries.first()) {
             (Some(coarse), Some(fine)) if fine < coarse => Some((*fine, true)),
             (Some(coarse), _) => Some((*coarse, false)),
             (None, Some(fine)) => Some((*fine, true)),
@@ -246,66 +247,103 @@ struct Entry {
     slot: u32,
 }
 
-/// A 4-ary min-heap that notes in `places` where each slot's entry is.
-///
-/// Holds between calls: no entry is smaller than its parent, and `places[heap[i].slot] == i` for every `i`.
+impl Entry {
+    /// Whether it is that of a pending timer.
+    fn is_alive<K>(&self, nodes: &Slab<Node<K>>) -> bool {
+        nodes
+            .get(self.slot as usize)
+            .is_some_and(|node| node.sequence == self.sequence)
+    }
+}
+
+/// A 4-ary min-heap, some of whose entries are dead; see the file's head.
 #[derive(Debug)]
-struct Heap(Vec<Entry>);
+struct Heap {
+    /// No entry is smaller than its parent.
+    entries: Vec<Entry>,
+    /// How many are dead.
+    dead: usize,
+}
 
 impl Heap {
-    fn push(&mut self, entry: Entry, places: &mut [u32]) {
-        self.0.push(entry);
-        self.sift_up(self.0.len() - 1, entry, places);
+    const fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            dead: 0,
+        }
     }
 
-    /// Takes out the entry at `place`.
-    fn remove(&mut self, place: usize, places: &mut [u32]) {
-        let last = self.0.pop().expect("a place that is noted is occupied");
-        if place == self.0.len() {
-            return;
+    fn push(&mut self, entry: Entry) {
+        self.entries.push(entry);
+        self.sift_up(self.entries.len() - 1, entry);
+    }
+
+    /// Takes out the first entry.
+    fn pop(&mut self) {
+        if let Some(last) = self.entries.pop()
+            && !self.entries.is_empty()
+        {
+            self.sift_down(0, last);
         }
-        // The last entry fills the hole. It belongs above only if it comes from another branch.
-        if place > 0 && last < self.0[(place - 1) / ARITY] {
-            self.sift_up(place, last, places);
-        } else {
-            self.sift_down(place, last, places);
+    }
+
+    /// The timer with this sequence is not pending any more, so its entry is dead.
+    fn forget<K>(&mut self, sequence: u64, nodes: &Slab<Node<K>>) {
+        // Most that are cancelled were set last, or would have been next.
+        if self.entries.last().is_some_and(|e| e.sequence == sequence) {
+            self.entries.pop();
+            return self.bury(nodes);
+        }
+        self.dead += 1;
+        self.bury(nodes);
+        if self.dead > SPARE && self.dead > self.entries.len() / 2 {
+            self.entries.retain(|entry| entry.is_alive(nodes));
+            self.dead = 0;
+            for place in (0..self.entries.len().div_ceil(ARITY)).rev() {
+                self.sift_down(place, self.entries[place]);
+            }
+        }
+    }
+
+    /// Removes the dead that have come first.
+    fn bury<K>(&mut self, nodes: &Slab<Node<K>>) {
+        while self.dead > 0
+            && let Some(first) = self.entries.first()
+            && !first.is_alive(nodes)
+        {
+            self.pop();
+            self.dead -= 1;
         }
     }
 
     /// Moves the hole at `place` up to where `entry` belongs, and fills it.
-    fn sift_up(&mut self, mut place: usize, entry: Entry, places: &mut [u32]) {
+    fn sift_up(&mut self, mut place: usize, entry: Entry) {
         while place > 0 {
             let parent = (place - 1) / ARITY;
-            if self.0[parent] < entry {
+            if self.entries[parent] < entry {
                 break;
             }
-            self.set(place, self.0[parent], places);
+            self.entries[place] = self.entries[parent];
             place = parent;
         }
-        self.set(place, entry, places);
+        self.entries[place] = entry;
     }
 
     /// Moves the hole at `place` down to where `entry` belongs, and fills it.
-    fn sift_down(&mut self, mut place: usize, entry: Entry, places: &mut [u32]) {
+    fn sift_down(&mut self, mut place: usize, entry: Entry) {
         loop {
             let first = place * ARITY + 1;
-            let children = first..self.0.len().min(first + ARITY);
-            let Some(least) = children.min_by_key(|&child| self.0[child]) else {
+            let children = first..self.entries.len().min(first + ARITY);
+            let Some(least) = children.min_by_key(|&child| self.entries[child]) else {
                 break;
             };
-            if entry < self.0[least] {
+            if entry < self.entries[least] {
                 break;
             }
-            self.set(place, self.0[least], places);
+            self.entries[place] = self.entries[least];
             place = least;
         }
-        self.set(place, entry, places);
-    }
-
-    fn set(&mut self, place: usize, entry: Entry, places: &mut [u32]) {
-        self.0[place] = entry;
-        // In range: there are no more entries than slots, and slots fit into 32 bits.
-        places[entry.slot as usize] = place as u32;
+        self.entries[place] = entry;
     }
 }
 

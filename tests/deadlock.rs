@@ -76,7 +76,7 @@ fn a_join_that_can_never_end_is_an_error_and_names_who_is_parked() {
                         "'stuck'",
                         "sleep",
                         "'waits'",
-                        &format!("join of task {id}"),
+                        &format!("join of task {id}, which is up to task 'stuck'"),
                         "deadlock.rs:",
                     ],
                 ),

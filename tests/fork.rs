@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use greenloom::hub::{self, Forked};
 use greenloom::task::{self, JoinError};
+use greenloom::time::Instant;
 use greenloom::{greenlet, sleep, spawn, timeout, yield_now};
 use util::Drops;
 
@@ -247,4 +248,26 @@ fn the_parent_loses_no_event_to_the_child() {
         drop(write);
         assert_eq!(exit_code(wait(pid)), Some(0));
     });
+}
+
+#[test]
+fn a_simulation_goes_on_in_a_child_that_asks_for_its_own_hub() {
+    util::alone(
+        "a_simulation_goes_on_in_a_child_that_asks_for_its_own_hub",
+        || {
+            hub::Hub::builder().simulate(1).start().unwrap();
+            let begin = Instant::now();
+            sleep(HOUR);
+            let status = in_fork(|| {
+                assert_eq!(begin.elapsed(), HOUR);
+                hub::reinit().unwrap();
+                spawn(|| sleep(HOUR)).join().unwrap();
+                assert_eq!(begin.elapsed(), 2 * HOUR);
+                let stuck = spawn(task::park).join();
+                assert!(matches!(stuck, Err(JoinError::Deadlock(_))));
+            });
+            assert_eq!(exit_code(status), Some(0));
+            assert_eq!(begin.elapsed(), HOUR);
+        },
+    );
 }

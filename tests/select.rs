@@ -4,6 +4,7 @@
 mod util;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -17,7 +18,7 @@ use greenloom::hub;
 use greenloom::io::{readable, writable};
 use greenloom::select::Select;
 use greenloom::task::{self, JoinHandle, scope, spawn_on};
-use greenloom::{sleep, spawn, timeout, yield_now};
+use greenloom::{join_all, sleep, spawn, timeout, yield_now};
 use util::Drops;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -635,6 +636,62 @@ fn a_selects_thread_may_end_under_it() {
     .unwrap();
     event.set();
     assert!(event.wait_timeout(HOUR));
+}
+
+#[test]
+fn in_a_simulation_the_seed_chooses_and_every_end_of_a_race_occurs() {
+    let choices = || {
+        let events = [(); 4].map(|()| Event::new());
+        events.iter().for_each(Event::set);
+        let choose = || Select::new().any(&events, |i, ()| i).wait();
+        (0..20).map(|_| choose()).collect::<Vec<_>>()
+    };
+    let (one, same) = (hub::simulate(1, choices), hub::simulate(1, choices));
+    assert_eq!(one, same);
+    assert_ne!(one, hub::simulate(2, choices));
+
+    // A signal, the end of its time and a kill, all at the same instant.
+    let ends = (0..200).map(|seed| {
+        hub::simulate(seed, || {
+            let (a, b) = (Rc::new(Event::new()), AsyncResult::<u8>::new());
+            let (x, y) = (a.clone(), b.clone());
+            let selects = spawn(move || {
+                let chosen = Select::new()
+                    .event(&x, || "event")
+                    .result(&y, |_| "result")
+                    .after(MS, || "time")
+                    .wait();
+                yield_now();
+                chosen
+            });
+            let kill = Rc::new(selects);
+            let k = kill.clone();
+            let others = [
+                spawn(move || {
+                    sleep(MS);
+                    a.set();
+                    a.clear();
+                }),
+                spawn(move || {
+                    sleep(MS);
+                    b.set(1).unwrap();
+                }),
+                spawn(move || {
+                    sleep(MS);
+                    k.kill();
+                    drop(k);
+                }),
+            ];
+            join_all(others, None);
+            let selects = Rc::into_inner(kill).unwrap();
+            selects.join().unwrap_or("killed")
+        })
+    });
+    let ends: BTreeSet<_> = ends.collect();
+    assert_eq!(
+        ends.into_iter().collect::<Vec<_>>(),
+        ["event", "killed", "result", "time"]
+    );
 }
 
 #[test]

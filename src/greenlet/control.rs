@@ -1,7 +1,7 @@
 //! The control block: what the crate knows about one greenlet, in the top page of its stack's slot.
 //!
 //! ```text
-//!  slot (naturally aligned)                                      high addresses
+//!  slot                                                          high addresses
 //!  | guard | stack  …  frames | body or value | Control | SlotHeader | colour |
 //! ```
 //!
@@ -108,6 +108,8 @@ pub(crate) mod attention {
     pub(crate) const UNUSUAL: u32 = 1 << 8;
     /// The hub found that main's wait can never end.
     pub(crate) const DEADLOCK: u32 = 1 << 7;
+    /// Somebody looks at its stack: it answers and waits on (probe.rs).
+    pub(crate) const PROBE: u32 = 1 << 10;
     /// Was unwinding when that was last known for certain (invariant 7).
     pub(crate) const UNWINDS: u32 = 1 << 9;
 }
@@ -204,6 +206,8 @@ pub(crate) struct Control {
     pub(crate) kills: Cell<u8>,
     pub(crate) shield: Cell<u32>,
     pub(crate) flags: Cell<u16>,
+    /// The low bits of the address that its frames reached when it gave way to the hub last, or will at first.
+    frames_end: Cell<u16>,
     pub(super) yielder: Cell<*const Yielder<(), ()>>,
     pub(super) co: UnsafeCell<MaybeUninit<Co>>,
 
@@ -358,6 +362,7 @@ impl Control {
             kills: Cell::new(0),
             shield: Cell::new(0),
             flags: Cell::new(flag::STARTED),
+            frames_end: Cell::new(0),
             yielder: Cell::new(ptr::null()),
             co: UnsafeCell::new(MaybeUninit::uninit()),
             park_epoch: Cell::new(0),
@@ -444,6 +449,21 @@ impl Control {
     #[inline(always)]
     pub(crate) fn ignore(&self, bits: u32) {
         self.attention.set(self.attention.get() & !bits);
+    }
+
+    /// Notes how far down its frames reach, as it is made or gives way to the hub.
+    #[inline(always)]
+    pub(super) fn set_frames_end(&self, address: usize) {
+        // The low bits tell the distance to the control block in all but the larger stacks: it is only a hint.
+        self.frames_end.set(address as u16);
+    }
+
+    /// How many bytes below the control block its frames ended when it gave way to the hub last: a hint for
+    /// prefetching, which may be wrong.
+    #[inline(always)]
+    pub(super) fn frames_below(&self) -> usize {
+        let here = ptr::from_ref(self).addr() as u16;
+        here.wrapping_sub(self.frames_end.get()).into()
     }
 
     /// Whether it is suspended in a switch-like wait.

@@ -19,7 +19,7 @@ use super::engine::{self, Arrival, Birth, Came};
 use super::hot::{Phase, hot};
 use super::scope::{self, Core};
 use super::wake;
-use super::{family, trace};
+use super::{family, probe, trace};
 use crate::stack::StackSize;
 
 /// An iterator over what its body yields.
@@ -239,6 +239,7 @@ impl<T> Yield<T> {
                     engine::to_hub_counted(hot, me);
                 }
             }
+            probe::answer_all(hot, me);
             let bits = me.attention.get();
             me.ignore(attention::KIND);
             if bits & attention::TRACE != 0 {

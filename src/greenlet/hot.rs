@@ -20,6 +20,7 @@ use core::ptr;
 
 use super::control::{Control, ControlRef, State};
 use super::error::Deadlock;
+use super::probe::Probe;
 use super::run_queue::RunQueue;
 use crate::stack::Arena;
 
@@ -65,6 +66,8 @@ pub(crate) struct Hot {
     pub(crate) hub_data: Cell<*const ()>,
     /// What main's hopeless wait is to report.
     deadlock: ManuallyDrop<Cell<Option<Deadlock>>>,
+    /// Who looks at a stack, and what has been seen of it.
+    pub(super) probe: ManuallyDrop<Cell<Option<Probe>>>,
     /// Called when the thread ends, before the arena goes: the hub's own end.
     pub(crate) at_end: Cell<Option<fn(&'static Hot)>>,
     /// Drops what the layers above hang on a greenlet that is no task of theirs.
@@ -103,6 +106,7 @@ impl Hot {
             ids: Cell::new((0, 0)),
             hub_data: Cell::new(ptr::null()),
             deadlock: ManuallyDrop::new(Cell::new(None)),
+            probe: ManuallyDrop::new(Cell::new(None)),
             at_end: Cell::new(None),
             drop_ext: Cell::new(None),
             traced: Cell::new(None),

@@ -1,7 +1,8 @@
 //! The documented reports: what this crate writes to stderr, each once, because nobody else would ever see it.
 //!
 //! - a panic that nobody joined, linked or received;
-//! - a body that swallowed a hundred kills.
+//! - a body that swallowed a hundred kills;
+//! - a simulation that failed, with its seed.
 //!
 //! The policy is the process's ([`set_panic_policy`]). Nothing else in the crate prints, but for the stack overflow
 //! message of the signal handler.
@@ -211,6 +212,13 @@ pub(crate) fn swallowed_kills(c: ControlRef) {
         ));
         std::process::abort();
     }
+}
+
+/// Says by which seed a simulation failed, and in `again` what more helps to run it again.
+pub(crate) fn simulation_failed(seed: u64, again: &str) {
+    line(format_args!(
+        "simulation failed with seed {seed:#x}; run it again with the same seed{again}"
+    ));
 }
 
 /// Under `panic = "abort"` a scope cannot unwind what is left in it: says so and aborts.

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! `budget` counts down the picks left in this turn; at zero the hub gets its turn even if entries are left
-//! (invariant 11). This file may not look into a control block.
+//! (invariant 11). This file may not look into a control block, but for the hint of how deep its frames are.
 
 use core::cell::Cell;
 use core::ptr;
@@ -18,10 +18,14 @@ use core::ptr;
 use super::control::ControlRef;
 
 /// How many entries ahead of the one picked the control block is fetched into the cache.
-const PREFETCH_AHEAD: u32 = 4;
+const CONTROL_AHEAD: u32 = 8;
 
-/// A ring of this size serves so many greenlets that their stacks are prefetched too.
-const MANY: u32 = (1 << 14) - 1;
+/// How many entries ahead the frames are: later, since the control block says where they are.
+const FRAMES_AHEAD: u32 = 4;
+
+/// The mask of a ring that serves so many greenlets that their frames are prefetched too. With fewer, the caches hold
+/// most of them, and prefetching them costs more than it spares.
+const MANY: u32 = (1 << 15) - 1;
 
 /// See the file's head.
 pub(crate) struct RunQueue {
@@ -107,17 +111,32 @@ impl RunQueue {
         }
         self.budget.set(budget - 1);
         self.head.set(head.wrapping_add(1));
-        // SAFETY: masked index into the ring that the field owns; entries between head and tail are filled.
+        // SAFETY: masked indices into the ring that the field owns; entries between head and tail are filled. What lies
+        // beyond the tail is none, or a greenlet that was queued once, whose control block may be read for a hint.
         unsafe {
             let slots = self.slots.get();
             let mask = self.mask.get();
-            let ahead = *slots.add((head.wrapping_add(PREFETCH_AHEAD) & mask) as usize);
+            let ahead = |n: u32| *slots.add((head.wrapping_add(n) & mask) as usize);
+            prefetch_control(ahead(CONTROL_AHEAD));
             if mask >= MANY {
-                ahead.inspect(|c| prefetch_deep(*c));
-            } else {
-                prefetch(ahead);
+                ahead(FRAMES_AHEAD).inspect(|c| prefetch_frames(*c));
             }
-            *slots.add((head & mask) as usize)
+            ahead(0)
+        }
+    }
+
+    /// Lets the entry that is `n` behind the oldest change places with it: it is taken next. For a scheduler that does
+    /// not go by age.
+    pub(crate) fn bring_forward(&self, n: u32) {
+        assert!(n < self.len(), "only {} are queued", self.len());
+        let (head, mask) = (self.head.get(), self.mask.get());
+        // SAFETY: masked indices into the ring that the field owns; both lie between head and tail.
+        unsafe {
+            let slots = self.slots.get();
+            ptr::swap(
+                slots.add((head & mask) as usize),
+                slots.add((head.wrapping_add(n) & mask) as usize),
+            );
         }
     }
 
@@ -134,23 +153,50 @@ impl RunQueue {
     }
 }
 
+/// Lines below the control block in which the frames of a greenlet that switches lie, its outermost ones included.
+const TOP_LINES: usize = 5;
+
+/// Lines of frames that are fetched from where they end upwards: what a park returns through, and its caller.
+const FRAME_LINES: usize = 9;
+
+/// What suspending stores below the frame that says where the frames end.
+const SAVED: usize = 40;
+
 /// Brings the control block's first line near, and with it the page's translation.
 #[inline(always)]
-fn prefetch(c: Option<ControlRef>) {
-    if let Some(c) = c {
-        prefetch_line(c.as_ptr().cast());
+fn prefetch_control(c: Option<ControlRef>) {
+    // None is the null pointer: to fetch it does nothing, and costs less than to look.
+    prefetch_line(c.map_or(ptr::null(), ControlRef::as_ptr).cast());
+}
+
+/// Brings near what a wake touches: both lines of the control block, without reading them.
+#[inline]
+pub(crate) fn prefetch_for_wake(c: ControlRef) {
+    let control = c.as_ptr().cast::<i8>();
+    prefetch_line(control);
+    prefetch_line(control.wrapping_add(64));
+}
+
+/// Brings the frames near that run first. Reads the control block, which was prefetched a few picks before.
+///
+/// No more than those: lines that are not needed are fetched in place of others that are.
+#[inline]
+fn prefetch_frames(c: ControlRef) {
+    let control = c.as_ptr().cast::<i8>();
+    // Where the resumer's place is noted.
+    prefetch_line(control.wrapping_sub(64));
+    let lines = (c.frames_below() + SAVED).div_ceil(64);
+    for n in 0..lines.min(FRAME_LINES) {
+        prefetch_line(control.wrapping_sub(64 * (lines - n)));
     }
 }
 
-/// Lines below the control block in which the frames of a parked greenlet usually lie, its outermost ones first.
-const FRAME_LINES: usize = 8;
-
-/// As [`prefetch`], with the stack below: for greenlets so many that no cache holds them.
+/// Brings the control block near and what lies right below it, without reading either.
 #[inline]
-pub(super) fn prefetch_deep(c: ControlRef) {
-    let line = c.as_ptr().cast::<i8>();
-    for n in 0..=FRAME_LINES {
-        prefetch_line(line.wrapping_sub(64 * n));
+pub(super) fn prefetch_top(c: ControlRef) {
+    let control = c.as_ptr().cast::<i8>();
+    for n in 0..=TOP_LINES {
+        prefetch_line(control.wrapping_sub(64 * n));
     }
 }
 

@@ -68,6 +68,33 @@ impl Builder {
         self
     }
 
+    /// Makes the hub a simulated one: its order comes from the seed, its time is simulated. What that means, and what it
+    /// does not cover, is with [`simulate`](super::simulate), which does this on a thread of its own and is what tests
+    /// want. Batch and io budget are one then.
+    ///
+    /// Time is simulated on this thread until it ends; in a forked child that calls [`reinit`](super::reinit) it goes on,
+    /// with the order beginning anew. The handle that [`start`](Self::start) returns is not one that was asked for, as far
+    /// as deadlocks go: if other threads are to have it, take it from [`current_handle`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use greenloom::hub::Hub;
+    /// use greenloom::time::Instant;
+    ///
+    /// std::thread::spawn(|| {
+    ///     Hub::builder().simulate(42).start().unwrap();
+    ///     let before = Instant::now();
+    ///     greenloom::sleep(Duration::from_secs(3600));
+    ///     assert_eq!(before.elapsed(), Duration::from_secs(3600));
+    /// })
+    /// .join()
+    /// .unwrap();
+    /// ```
+    pub fn simulate(mut self, seed: u64) -> Self {
+        self.limits.seed = Some(seed);
+        self
+    }
+
     /// Makes the hub.
     ///
     /// # Errors
@@ -107,7 +134,13 @@ impl HubHandle {
         self.hub
     }
 
+    /// A handle for a user who asked for one.
     pub(crate) fn of(hub: Ref) -> Self {
+        if let Some(own) = sched::get(hot())
+            && own.handle() == hub
+        {
+            own.expect_mail();
+        }
         Self { hub }
     }
 }
@@ -128,7 +161,7 @@ impl fmt::Debug for HubHandle {
 #[track_caller]
 pub fn current_handle() -> HubHandle {
     match sched::ensure() {
-        Ok((_, hub)) => HubHandle { hub: hub.handle() },
+        Ok((_, hub)) => HubHandle::of(hub.handle()),
         Err(e) => panic!("failed to make a hub: {e}"),
     }
 }

@@ -34,10 +34,13 @@ fn owner(c: ControlRef) -> Option<u64> {
     .flatten()
 }
 
+/// Whether main waits for something that one greenlet must do.
+pub(super) fn main_depends(hot: &'static Hot) -> bool {
+    owner(hot.root()).is_some()
+}
+
 /// The cycle that main's wait leads into, if there is one.
 pub(super) fn cycle_of_main(hot: &'static Hot) -> Option<Deadlock> {
-    // Almost always main waits for nobody in particular, or for one who waits for nobody.
-    owner(hot.root())?;
     let mut chain: Vec<ControlRef> = vec![hot.root()];
     while chain.len() < MAX_CHAIN {
         let last = *chain.last()?;
@@ -46,7 +49,7 @@ pub(super) fn cycle_of_main(hot: &'static Hot) -> Option<Deadlock> {
             let mut text = String::from("deadlock: main waits on a cycle:");
             for c in &chain[start..] {
                 text.push_str("\n  ");
-                describe(*c, &mut text);
+                describe(hot, *c, &mut text);
             }
             text.push_str("\n  and so in a circle");
             return Some(Deadlock::new(text));
@@ -70,13 +73,11 @@ fn find(hot: &'static Hot, id: u64) -> Option<ControlRef> {
     found
 }
 
-/// The report that nothing is left which could wake anybody.
-pub(super) fn nothing_left(hot: &'static Hot) -> Deadlock {
-    let mut text = String::from(
-        "deadlock: main waits, no timer or descriptor is pending and no other thread could wake anybody",
-    );
-    text.push_str("\n  ");
-    describe(hot.root(), &mut text);
+/// The report that nothing is left which could wake anybody; `others` is why other threads could not.
+pub(super) fn nothing_left(hot: &'static Hot, others: &str) -> Deadlock {
+    let mut text =
+        format!("deadlock: main waits, no timer or descriptor is pending and {others}\n  ");
+    describe(hot, hot.root(), &mut text);
     let mut parked = Vec::new();
     let mut more = 0;
     engine::for_each(hot, |c| {
@@ -90,7 +91,7 @@ pub(super) fn nothing_left(hot: &'static Hot) -> Deadlock {
     });
     for c in parked {
         text.push_str("\n  ");
-        describe(c, &mut text);
+        describe(hot, c, &mut text);
     }
     if more > 0 {
         let _ = write!(text, "\n  and {more} more");
@@ -98,18 +99,26 @@ pub(super) fn nothing_left(hot: &'static Hot) -> Deadlock {
     Deadlock::new(text)
 }
 
-/// `task 'worker' (id 7) waits: join of task 8 (spawned at src/main.rs:3:5)`.
-pub(crate) fn describe(c: ControlRef, text: &mut String) {
-    let name = c.name();
+/// `main`, or `task 'worker' (id 7)`.
+fn name(c: ControlRef, text: &mut String) {
     if c.is_native() {
         text.push_str("main");
     } else {
-        let _ = write!(text, "task {}", Who(c.id.get(), name.as_deref()));
+        let _ = write!(text, "task {}", Who(c.id.get(), c.name().as_deref()));
     }
+}
+
+/// `task 'worker' (id 7) waits: lock of a mutex, which is up to task 'other' (id 8) (spawned at src/main.rs:3:5)`.
+fn describe(hot: &'static Hot, c: ControlRef, text: &mut String) {
+    name(c, text);
     let told = with_wait(c, |frame| {
         for (i, reason) in frame.reasons.iter().enumerate() {
             let before = if i == 0 { " waits: " } else { ", or " };
             let _ = write!(text, "{before}{reason}");
+            if let Some(owner) = reason.owner().and_then(|id| find(hot, id)) {
+                text.push_str(", which is up to ");
+                name(owner, text);
+            }
         }
     });
     if told.is_none() && c.is_suspended() {

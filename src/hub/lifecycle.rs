@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::frame::{Frame, Reason, with_frame};
 use super::sched::{self, Alarm, Hub, Waiter};
-use crate::clock::{Instant, deadline_after};
+use crate::clock::{Instant, deadline_after, end_simulation};
 use crate::greenlet::control::{ControlRef, State, attention, flag};
 use crate::greenlet::engine;
 use crate::greenlet::hot::{Hot, Phase, hot};
@@ -226,8 +226,14 @@ pub fn run<R>(f: impl FnOnce() -> R) -> R {
     }
 }
 
-/// The thread ends (invariant 9): live tasks are leaked, their waits cancelled, so that nobody grants them anything.
+/// The thread ends. What its destructors still wait for, they wait for as a plain thread does: by the system's clock.
 pub(super) fn at_end(hot: &'static Hot) {
+    leave(hot);
+    end_simulation();
+}
+
+/// Live tasks are leaked (invariant 9), their waits cancelled, so that nobody grants them anything.
+fn leave(hot: &'static Hot) {
     let Some(hub) = sched::get(hot) else { return };
     if hot.phase.get() == Phase::Forked {
         return;

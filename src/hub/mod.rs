@@ -10,6 +10,7 @@
 //! frame     why a greenlet is parked
 //! deadlock  main waits in vain
 //! lifecycle run_until_idle, shutdown, run, the thread's end
+//! simulation order by a seed, simulated time
 //! fork      a forked child
 //! builder   limits; HubHandle
 //! remote    HubRef ── gate ── Shared { inbox, notifier }     what other threads hold
@@ -34,14 +35,16 @@ pub(crate) mod inbox;
 pub(crate) mod lifecycle;
 pub(crate) mod remote;
 pub(crate) mod sched;
+mod simulation;
 
 pub use self::builder::{Builder, Hub, HubHandle, current_handle};
 pub use self::error::{Forked, InCallback, LimitReached, ThreadEnded, Unwinding};
 pub use self::fork::reinit;
 pub use self::lifecycle::{Shutdown, run, run_until_idle, shutdown};
+pub use self::simulation::{simulate, simulate_seeds};
 pub use crate::greenlet::error::Deadlock;
 
-/// What the two protocol files are built from.
+/// What the protocol files (here and in `park`) are built from.
 ///
 /// They name this module as `super::primitives` and nothing else, so that the model tests can include the same files
 /// under a parent whose `primitives` come from loom. This is not done by `cfg(loom)` in the files, because loom is a
@@ -51,6 +54,14 @@ pub(crate) mod primitives {
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
     use std::time::Duration;
+
+    /// A constructor that is `const` here; a model's atomics cannot be.
+    macro_rules! const_in_library {
+        ($(#[$meta:meta])* $vis:vis fn $($rest:tt)*) => {
+            $(#[$meta])* $vis const fn $($rest)*
+        };
+    }
+    pub(crate) use const_in_library;
 
     /// std's cell behind the two access methods that loom's cell has, which checks there that no access overlaps
     /// another.

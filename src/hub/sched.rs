@@ -9,7 +9,8 @@
 //! ```
 //!
 //! The turn runs on the thread's own stack: it is the engine's `next`, called by the trampoline whenever the batch is
-//! used up. It never runs a greenlet itself; it says which one is next ([`pick`]).
+//! used up. It never runs a greenlet itself; it says which one is next ([`pick`]). In a simulation the batch is one, so
+//! that each greenlet comes from there.
 //!
 //! Callbacks (links, the drop of results nobody fetched, messages) run here with `current` the hub; they cannot wait.
 //!
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use super::error::LimitReached;
 use super::remote::{HubRef, Notify, Owner, Pool, Shared};
+use super::simulation::{Idle, Simulation};
 use super::{deadlock, fork};
 use crate::clock::{Clock, Instant};
 use crate::greenlet::control::{Control, ControlRef, State, attention};
@@ -31,6 +33,7 @@ use crate::greenlet::engine;
 use crate::greenlet::error::Deadlock;
 use crate::greenlet::hot::{Hot, Phase, hot};
 use crate::greenlet::report;
+use crate::greenlet::run_queue::prefetch_for_wake;
 use crate::greenlet::wake;
 use crate::reactor::{Reactor, Wait};
 use crate::stack::StackSize;
@@ -43,6 +46,12 @@ const BATCH: u32 = 256;
 /// growing steps up to `PATIENCE_MAX`.
 const PATIENCE: Duration = Duration::from_millis(20);
 const PATIENCE_MAX: Duration = Duration::from_secs(1);
+
+/// A sleep that mail ends sooner than this was not worth it: that is about what falling asleep and waking cost.
+const LIVELY: Duration = Duration::from_micros(50);
+
+/// Looks at the inbox before such a hub sleeps: some microseconds.
+const LOOKS: u32 = 200;
 
 /// What comes from other threads.
 pub(crate) enum Message {
@@ -95,13 +104,15 @@ pub(crate) struct Waiter {
 
 type Callback = Box<dyn FnOnce()>;
 
-/// Bounds that a hub keeps; see `Builder`.
+/// What a hub was built with; see `Builder`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) tasks: usize,
     pub(crate) stack_bytes: usize,
     pub(crate) batch: u32,
     pub(crate) io_budget: u32,
+    /// Of a simulation.
+    pub(crate) seed: Option<u64>,
 }
 
 impl Default for Limits {
@@ -111,6 +122,7 @@ impl Default for Limits {
             stack_bytes: usize::MAX,
             batch: BATCH,
             io_budget: 64,
+            seed: None,
         }
     }
 }
@@ -127,7 +139,7 @@ pub(crate) struct Hub {
     pub(crate) tasks: Cell<usize>,
     pub(crate) tasks_held: Cell<usize>,
     /// Tasks that have ended so far.
-    pub(super) ended: Cell<u64>,
+    pub(crate) ended: Cell<u64>,
     /// A `shutdown` waits for each task's end, not only for the last.
     pub(super) ending: Cell<bool>,
     /// Things outside that will end some wait: children, work handed to other threads.
@@ -139,6 +151,12 @@ pub(crate) struct Hub {
     /// Turns so far.
     pub(crate) turns: Cell<u64>,
     patience: Cell<Duration>,
+    /// Mail came right after the hub had fallen asleep, the last time.
+    lively: Cell<bool>,
+    /// Nobody ran since the last look for a cycle; when the next one may be.
+    looked: Cell<bool>,
+    next_look: Cell<Instant>,
+    pub(super) simulation: Option<Simulation>,
 }
 
 /// The hub of this thread, if it has one.
@@ -203,11 +221,15 @@ pub(super) fn start(hot: &'static Hot, limits: Limits) -> io::Result<&'static Hu
     };
     fork::watch()?;
     engine::enter();
+    let simulation = limits.seed.map(Simulation::new);
+    let limits = simulation.as_ref().map_or(limits, |s| s.bound(limits));
     let hub = Box::leak(Box::new(Hub {
         owner: Shared::open(&POOL, door),
         reactor: RefCell::new(reactor),
         timers: RefCell::new(Timers::new()),
-        clock: Clock::new(),
+        clock: simulation
+            .as_ref()
+            .map_or_else(Clock::new, |_| Clock::simulated()),
         callbacks: RefCell::new(VecDeque::new()),
         limits: Cell::new(limits),
         tasks: Cell::new(0),
@@ -219,6 +241,10 @@ pub(super) fn start(hot: &'static Hot, limits: Limits) -> io::Result<&'static Hu
         io_budget: Cell::new(limits.io_budget),
         turns: Cell::new(0),
         patience: Cell::new(PATIENCE),
+        lively: Cell::new(false),
+        looked: Cell::new(false),
+        next_look: Cell::new(Instant::from_nanos(0)),
+        simulation,
     }));
     hot.hub_data.set(core::ptr::from_ref::<Hub>(hub).cast());
     hot.next.set(turn);
@@ -247,6 +273,11 @@ impl Hub {
     /// Cancels a timer, unless it has gone off.
     pub(crate) fn cancel_timer(&self, id: TimerId) {
         self.timers.borrow_mut().cancel(id);
+    }
+
+    /// How many timers are set.
+    pub(crate) fn timers_set(&self) -> usize {
+        self.timers.borrow().len()
     }
 
     /// Runs `f` in the hub, in this turn or the next.
@@ -359,23 +390,40 @@ impl Hub {
             return;
         }
         let now = self.clock.now();
+        // Some at a time, so that the sleepers' control blocks are on their way while the heap is searched for the next.
+        let mut expired = [None; 16];
         loop {
-            let expired = self.timers.borrow_mut().pop_expired(now);
-            match expired {
-                Some((_, Alarm::Wake(c, epoch))) => {
-                    wake::unpark(hot, c, epoch);
+            let mut n = 0;
+            {
+                let mut timers = self.timers.borrow_mut();
+                while n < expired.len()
+                    && let Some((_, alarm)) = timers.pop_expired(now)
+                {
+                    let (Alarm::Wake(c, _) | Alarm::Interrupt(c, _)) = alarm;
+                    prefetch_for_wake(c);
+                    expired[n] = Some(alarm);
+                    n += 1;
                 }
-                Some((_, Alarm::Interrupt(c, id))) => {
-                    if c.id.get() == id {
-                        wake::wake_for_interrupt(hot, c);
+            }
+            for alarm in expired[..n].iter().flatten() {
+                match *alarm {
+                    Alarm::Wake(c, epoch) => {
+                        wake::unpark(hot, c, epoch);
+                    }
+                    Alarm::Interrupt(c, id) => {
+                        if c.id.get() == id {
+                            wake::wake_for_interrupt(hot, c);
+                        }
                     }
                 }
-                None => return,
+            }
+            if n < expired.len() {
+                return;
             }
         }
     }
 
-    fn poll(&self, hot: &'static Hot, wait: Wait) {
+    pub(super) fn poll(&self, hot: &'static Hot, wait: Wait) {
         let now = if matches!(wait, Wait::Now) {
             self.clock.last()
         } else {
@@ -390,6 +438,40 @@ impl Hub {
         }
     }
 
+    /// Looks whether main waits on a cycle, unless nobody ran since the last look. A look can cost time, with very many
+    /// tasks, so the next one comes only when a hundred times that has passed: `Ok` says when.
+    fn look_for_cycle(&self, hot: &'static Hot) -> Result<Option<Instant>, Deadlock> {
+        if self.looked.get() || !deadlock::main_depends(hot) {
+            return Ok(None);
+        }
+        let now = self.clock.now();
+        if now < self.next_look.get() {
+            return Ok(Some(self.next_look.get()));
+        }
+        self.looked.set(true);
+        if let Some(cycle) = deadlock::cycle_of_main(hot) {
+            return Err(cycle);
+        }
+        let took = Instant::now().saturating_duration_since(now);
+        self.next_look.set(now.saturating_add(took * 100));
+        Ok(None)
+    }
+
+    /// Looks out for mail for a moment, if the last sleep was so short that falling asleep was a mistake: two hubs that
+    /// work through a queue would otherwise send each other to sleep and wake each other, at many times the cost of the
+    /// work. A look in vain ends that.
+    fn mail_comes_soon(&self) -> bool {
+        if !self.lively.get() || self.simulation.is_some() {
+            return false;
+        }
+        let soon = (0..LOOKS).any(|_| {
+            core::hint::spin_loop();
+            !self.owner.inbox().is_empty()
+        });
+        self.lively.set(soon);
+        soon
+    }
+
     /// Sleeps until something can have happened. Returns the deadlock if nothing ever can.
     fn wait(&self, hot: &'static Hot) -> Option<Deadlock> {
         let (coarse, fine) = {
@@ -400,10 +482,21 @@ impl Hub {
             && fine.is_none()
             && self.reactor.borrow().waiting() == 0
             && self.outside.get() == 0;
-        if let Some(cycle) = deadlock::cycle_of_main(hot) {
-            return Some(cycle);
+        let look_again = match self.look_for_cycle(hot) {
+            Ok(look_again) => look_again,
+            Err(cycle) => return Some(cycle),
+        };
+        let mut wait = Wait::Until {
+            coarse: coarse.into_iter().chain(look_again).min(),
+            fine,
+        };
+        if let Some(simulation) = &self.simulation {
+            match simulation.idle(hot, self, coarse.into_iter().chain(fine).min()) {
+                Idle::Over => return None,
+                Idle::Deadlock(others) => return Some(deadlock::nothing_left(hot, others)),
+                Idle::Real => wait = Wait::FOREVER,
+            }
         }
-        let mut wait = Wait::Until { coarse, fine };
         if hopeless {
             let patience = self.patience.get();
             self.patience.set((patience * 2).min(PATIENCE_MAX));
@@ -412,15 +505,20 @@ impl Hub {
                 fine: None,
             };
         }
-        if self.owner.inbox().prepare_sleep() {
+        if !self.mail_comes_soon() && self.owner.inbox().prepare_sleep() {
+            let before = self.clock.now();
             self.poll(hot, wait);
             self.owner.inbox().awake();
+            let lively = !self.owner.inbox().is_empty()
+                && self.clock.now().saturating_duration_since(before) < LIVELY;
+            self.lively.set(lively);
         }
         if !hopeless || hot.queue.len() > 0 || !self.owner.inbox().is_empty() {
             self.patience.set(PATIENCE);
             return None;
         }
-        deadlock::only_thread().then(|| deadlock::nothing_left(hot))
+        deadlock::only_thread()
+            .then(|| deadlock::nothing_left(hot, "no other thread could wake anybody"))
     }
 }
 
@@ -485,10 +583,14 @@ fn turn(hot: &'static Hot) -> ControlRef {
     }
 }
 
-/// Which runnable greenlet is next: the one place that decides it (a seeded order will too).
+/// Which runnable greenlet is next: the one place that decides it. The oldest, or in a simulation any.
 fn pick(hot: &'static Hot, hub: &Hub) -> Option<ControlRef> {
     hot.queue.set_budget(hub.limits.get().batch);
+    if let Some(simulation) = &hub.simulation {
+        simulation.choose(&hot.queue);
+    }
     let c = hot.queue.pop_in_budget()?;
+    hub.looked.set(false);
     if !hub.callbacks.borrow().is_empty() {
         hot.queue.set_budget(0);
     }

@@ -200,6 +200,17 @@ impl Claim {
         claim
     }
 
+    /// The wait of nobody in particular, for tests of lists of waiters.
+    #[cfg(test)]
+    pub(super) fn stand_in() -> Self {
+        let claim = Self {
+            unparker: Unparker::Thread(new_cell(), 1),
+            own: None,
+        };
+        claim.with_word(word::open);
+        claim
+    }
+
     /// The other side of it.
     #[inline]
     pub(crate) fn unparker(&self) -> &Unparker {

@@ -1,7 +1,7 @@
 //! The lock inside locks, queues and events: held for a few instructions of this crate, never for anything else.
 //!
 //! ```text
-//! held: false ──swap──► true ── the closure runs ── store ──► false
+//! held: false ──exchange──► true ── the closure runs ── store ──► false
 //! ```
 //!
 //! One read-modify-write to take it and a plain store to let go, which is half of what a lock costs that must know of
@@ -9,12 +9,12 @@
 //! preempted, with growing pauses.
 //!
 //! The closure may not run user code (no `Clone`, `Drop`, `Ord` or `Debug` of theirs: invariant 4), switch (invariant 5), or take
-//! the same lock. Whatever has to be dropped or woken is returned from it.
+//! the same lock. Whatever has to be dropped or woken is returned from it. The model tests include this file as it is.
 
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
-use super::primitives::{AtomicBool, Ordering, UnsafeCell, relax};
+use super::primitives::{AtomicBool, Ordering, UnsafeCell, const_in_library, relax};
 
 /// See the file's head.
 pub(crate) struct Lock<T> {
@@ -42,31 +42,39 @@ impl Drop for Held<'_> {
 }
 
 impl<T> Lock<T> {
-    /// A lock on `value`.
-    pub(crate) const fn new(value: T) -> Self {
-        Self {
-            held: AtomicBool::new(false),
-            value: UnsafeCell::new(value),
+    const_in_library! {
+        /// A lock on `value`.
+        pub(crate) fn new(value: T) -> Self {
+            Self {
+                held: AtomicBool::new(false),
+                value: UnsafeCell::new(value),
+            }
         }
     }
 
     /// Runs `f` with the value; see the file's head for what it may do.
     #[inline]
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
-        // Acquire: pairs with the Release in `Held`.
-        if self.held.swap(true, Ordering::Acquire) {
+        if !self.try_take() {
             self.wait();
         }
         let _held = Held(&self.held);
-        // SAFETY: field `held` was false and is true since: nobody else is between the swap and the store.
+        // SAFETY: field `held` was false and is true since: nobody else is between the exchange and the store.
         self.value.with_mut(|value| f(unsafe { &mut *value }))
+    }
+
+    #[inline]
+    fn try_take(&self) -> bool {
+        // Acquire: pairs with the Release in `Held`.
+        self.held
+            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
     }
 
     #[cold]
     fn wait(&self) {
         let mut round = 0;
-        // The load keeps those who wait from taking the line away from the holder.
-        while self.held.load(Ordering::Relaxed) || self.held.swap(true, Ordering::Acquire) {
+        while !self.try_take() {
             relax(round);
             round = round.saturating_add(1);
         }

@@ -32,6 +32,8 @@ mod claim;
 mod lock;
 mod notice;
 mod select;
+#[cfg(test)]
+mod tests;
 #[allow(dead_code)]
 mod wait_queue;
 mod word;
@@ -410,7 +412,8 @@ fn park_thread<W: Waiting>(how: &How<'_>, waiting: &W) -> End {
     }
 }
 
-/// Lets every other runnable greenlet run before this one goes on. A wait: kills and deadlines are delivered.
+/// Lets every other runnable greenlet run before this one goes on. A wait: kills and deadlines are delivered. (In a
+/// [simulation](crate::hub::simulate) some of them run, by its seed.)
 ///
 /// On a thread that has no hub, yields the thread.
 #[inline(always)]

@@ -15,7 +15,7 @@
 //! granted need not come back.
 //!
 //! The queue lies inside its object's [`Lock`](super::Lock); it wakes nobody: who is to be woken comes out, to be woken
-//! after that lock was let go. It allocates when it grows, and keeps what it has.
+//! after that lock was let go. It allocates when it grows, and keeps what it has. The model tests include this file as it is.
 #![forbid(unsafe_code)]
 
 use super::claim::Unparker;

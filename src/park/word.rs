@@ -36,7 +36,7 @@ pub(crate) enum Grant {
 }
 
 /// Arms are numbered below this.
-pub(crate) const MAX_ARMS: usize = 1 << 15;
+pub(crate) const MAX_ARMS: usize = (1 << 15) - 1;
 
 const BITS: u32 = 16;
 

@@ -1,7 +1,9 @@
 //! How long a poll may take: which deadlines the kernel is asked to keep, and by which of its clocks.
 //!
 //! ```text
-//!   coarse │ epoll's timeout, whole milliseconds, rounded up: never early, up to 1 ms late
+//!   coarse │ far:  epoll's timeout, whole milliseconds, rounded up: never early, up to 1 ms late
+//!          │ near: the timerfd, a little later than asked, so that the many sleepers who would wake one by one wake
+//!          │       together
 //!   fine   │ far:  epoll's timeout for the whole milliseconds before it, rounded down; the poll ends early,
 //!          │       and the next one is near
 //!          │ near: a timerfd, to the microsecond, at the price of a system call
@@ -20,6 +22,10 @@ const MILLI: Duration = Duration::from_millis(1);
 /// By how much epoll's timeout may overshoot on an idle machine: timer slack (50 us by default), and again as
 /// much for the wake. A fine deadline is near already when it would fall into that.
 const OVERSHOOT: Duration = Duration::from_micros(100);
+
+/// How much later than asked a near coarse deadline is kept. Half of it is what the sleepers of a busy hub are late on the
+/// average; its inverse bounds their hub's wakes in a second.
+const SLACK: Duration = Duration::from_micros(200);
 
 /// Until when to wait for events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,10 +52,6 @@ pub(super) struct Plan {
 
 impl Wait {
     /// Until an event.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for the tests, and hubs without timers")
-    )]
     pub(crate) const FOREVER: Self = Self::Until {
         coarse: None,
         fine: None,
@@ -64,33 +66,36 @@ impl Wait {
             return at_once;
         };
         let left = |deadline: Instant| deadline.saturating_duration_since(now);
-        let coarse = coarse.map(left);
-        if coarse == Some(Duration::ZERO) {
-            return at_once;
-        }
-        let Some(deadline) = fine else {
-            return Plan {
-                timeout: coarse,
-                arm: None,
-            };
+        let mut plan = Plan {
+            timeout: None,
+            arm: None,
         };
-        let left = left(deadline);
-        if left.is_zero() {
-            return at_once;
-        }
-        let before = left.saturating_sub(OVERSHOOT);
-        if before >= MILLI {
-            let whole = before - Duration::from_nanos(u64::from(before.subsec_nanos() % 1_000_000));
-            Plan {
-                timeout: Some(coarse.map_or(whole, |coarse| coarse.min(whole))),
-                arm: None,
+        if let Some(deadline) = coarse {
+            let left = left(deadline);
+            if left.is_zero() {
+                return at_once;
             }
-        } else {
-            Plan {
-                timeout: coarse,
-                arm: Some(deadline),
+            if left + SLACK < MILLI {
+                plan.arm = Some(deadline + SLACK);
+            } else {
+                plan.timeout = Some(left);
             }
         }
+        if let Some(deadline) = fine {
+            let left = left(deadline);
+            if left.is_zero() {
+                return at_once;
+            }
+            let before = left.saturating_sub(OVERSHOOT);
+            if before >= MILLI {
+                let part = Duration::from_nanos(u64::from(before.subsec_nanos() % 1_000_000));
+                let whole = before - part;
+                plan.timeout = Some(plan.timeout.map_or(whole, |coarse| coarse.min(whole)));
+            } else {
+                plan.arm = Some(plan.arm.map_or(deadline, |coarse| coarse.min(deadline)));
+            }
+        }
+        plan
     }
 }
 
@@ -143,9 +148,15 @@ mod tests {
     }
 
     #[test]
-    fn a_coarse_deadline_is_left_to_epoll_in_full() {
-        assert_eq!(plan(Some(300), None), expect(Some(300), None));
+    fn a_far_coarse_deadline_is_left_to_epoll_in_full() {
+        assert_eq!(plan(Some(800), None), expect(Some(800), None));
         assert_eq!(plan(Some(5_300), None), expect(Some(5_300), None));
+    }
+
+    #[test]
+    fn a_near_coarse_deadline_is_kept_a_little_later() {
+        assert_eq!(plan(Some(1), None), expect(None, Some(201)));
+        assert_eq!(plan(Some(799), None), expect(None, Some(999)));
     }
 
     #[test]
@@ -169,12 +180,13 @@ mod tests {
 
     #[test]
     fn of_both_kinds_the_earlier_ends_the_poll() {
-        assert_eq!(plan(Some(400), Some(5_300)), expect(Some(400), None));
+        assert_eq!(plan(Some(400), Some(5_300)), expect(Some(5_000), Some(600)));
         assert_eq!(plan(Some(9_000), Some(5_300)), expect(Some(5_000), None));
         // Rounded up to 6 ms, the coarse wait alone would miss the fine deadline.
         assert_eq!(plan(Some(5_100), Some(5_300)), expect(Some(5_000), None));
-        assert_eq!(plan(Some(200), Some(700)), expect(Some(200), Some(700)));
-        assert_eq!(plan(Some(700), Some(200)), expect(Some(700), Some(200)));
+        assert_eq!(plan(Some(200), Some(700)), expect(None, Some(400)));
+        assert_eq!(plan(Some(700), Some(200)), expect(None, Some(200)));
+        assert_eq!(plan(Some(900), Some(200)), expect(Some(900), Some(200)));
     }
 
     #[test]

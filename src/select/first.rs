@@ -1,9 +1,12 @@
-//! Where a select begins to look. The one place of this crate that draws lots for a select.
+//! Where a select begins to look. The one place of this crate that draws lots for a select: in a simulated hub, by its seed.
 #![forbid(unsafe_code)]
 
 use core::cell::Cell;
 use core::hash::BuildHasher;
 use std::hash::RandomState;
+
+use crate::greenlet::hot::hot;
+use crate::hub::sched;
 
 thread_local! {
     /// 0: not seeded yet.
@@ -15,6 +18,9 @@ thread_local! {
 pub(super) fn first(n: usize) -> usize {
     if n == 1 {
         return 0;
+    }
+    if let Some(drawn) = sched::get(hot()).and_then(|hub| hub.draw(n as u32)) {
+        return drawn as usize;
     }
     let mut x = STATE.get();
     if x == 0 {

@@ -11,8 +11,10 @@
 //!
 //! - `warm` holds freed slots, whose pages are present: last in, first out, so that the next spawn finds its stack
 //!   in the cache. `cold` holds slots that take no memory: new ones, and those that `trim` gave back.
-//! - A slot in a list is a number: its address divided by 64 KiB, which is 32 bits for every address of user space.
-//!   Links inside the slots would fault in a page each.
+//! - A slot in a list is a number of 32 bits: that of its last page, counted from 8 TiB below the class's first slab. The
+//!   handle follows from it by shifts and sums. Slabs beyond the 16 TiB that such numbers reach are refused: the kernel
+//!   puts mappings beside each other, so something else would have to lie in between that is as large. Links inside the
+//!   slots would fault in a page each.
 //! - Room for all slots is made in both lists when a slab is mapped. So `free` cannot allocate, hence cannot fail.
 //! - What is live is what is in neither list; nothing is counted on the hot path.
 //!
@@ -21,13 +23,14 @@
 
 use std::io;
 use std::marker::PhantomData;
+use std::ops::RangeInclusive;
 
 use super::altstack;
 use super::guard::{self, Budget, Rung};
-use super::header::Slot;
+use super::header::{self, Slot};
 use super::overflow;
 use super::size::StackSize;
-use super::slab::{self, Slab};
+use super::slab::Slab;
 use super::sys;
 
 /// Slots guarded at once: the first batch, and the most.
@@ -36,8 +39,8 @@ const BATCH: (usize, usize) = (64, 1024);
 /// Free slots of each class that keep their pages through a `trim`: what a busy thread spawns and ends in a burst.
 const KEEP_WARM: [usize; 3] = [1024, 256, 64];
 
-/// A number in a free list: a slot's lowest address in units of the smallest slot.
-const NUMBER_SHIFT: u32 = StackSize::K64.shift();
+/// How many pages a number in a free list can tell apart.
+const REACH: u64 = 1 << u32::BITS;
 
 /// What an arena holds, in slots and bytes of address space (not of physical memory).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,7 +51,7 @@ pub(crate) struct MemoryStats {
     pub(crate) reserved: usize,
     /// Slots handed out.
     pub(crate) live: usize,
-    /// Address space of the slots handed out, in bytes.
+    /// The sizes of the slots handed out, in bytes: what a limit on stack memory counts.
     pub(crate) live_bytes: usize,
     /// Slots ready to be handed out.
     pub(crate) free: usize,
@@ -60,9 +63,12 @@ pub(crate) struct MemoryStats {
 struct Class {
     warm: Vec<u32>,
     cold: Vec<u32>,
+    /// The page from which those in the lists are counted.
+    origin: usize,
     /// Only the last one has slots that are not carved yet.
     slabs: Vec<Slab>,
     carved: usize,
+    /// Slots of all slabs, carved or not.
     mapped: usize,
     batch: usize,
 }
@@ -83,6 +89,7 @@ impl Class {
         Class {
             warm: Vec::new(),
             cold: Vec::new(),
+            origin: 0,
             slabs: Vec::new(),
             carved: 0,
             mapped: 0,
@@ -107,8 +114,12 @@ impl Class {
                 self.carved += count;
                 self.batch = (self.batch * 2).min(BATCH.1);
                 // Downwards, so that the lowest address is taken first.
-                self.cold
-                    .extend((0..count).rev().map(|i| number(first + i * size.bytes())));
+                let (slab, origin) = (&*slab, self.origin);
+                self.cold.extend(
+                    (first..first + count)
+                        .rev()
+                        .map(|n| number(slab.last_page(n), origin)),
+                );
                 return Ok(());
             }
             self.map(size, budget)?;
@@ -120,20 +131,28 @@ impl Class {
         self.slabs
             .try_reserve(1)
             .map_err(|_| io::ErrorKind::OutOfMemory)?;
-        let wanted = self
-            .slabs
-            .last()
-            .map_or(slab::SMALLEST, |last| last.len() * 2);
+        let wanted = self.slabs.last().map_or(0, |last| last.slots() * 2);
         let slab = Slab::map(size, wanted)?;
-        let mapped = self.mapped + slab.len() / size.bytes();
+        if self.slabs.is_empty() {
+            self.origin = origin(slab.last_page(0));
+        }
+        let pages = slab.last_page(0)..=slab.last_page(slab.slots() - 1);
+        let mapped = self.mapped + slab.slots();
         let lists = [&mut self.warm, &mut self.cold];
-        if lists
+        let failed = if !within_reach(pages, self.origin) {
+            Some("no room for further stacks within 8 TiB of the first")
+        } else if lists
             .into_iter()
             .any(|list| list.try_reserve_exact(mapped - list.len()).is_err())
         {
+            Some("no memory for the lists of stacks")
+        } else {
+            None
+        };
+        if let Some(what) = failed {
             // SAFETY: mapped just now: no slot of it was carved.
             unsafe { slab.unmap(budget) };
-            return Err(io::ErrorKind::OutOfMemory.into());
+            return Err(io::Error::new(io::ErrorKind::OutOfMemory, what));
         }
         self.mapped = mapped;
         self.slabs.push(slab);
@@ -146,20 +165,19 @@ impl Class {
         let old = &mut self.warm[..excess];
         old.sort_unstable();
         let mut done = 0;
-        let step = number(size.bytes());
+        let step = size.stride() >> header::PAGE_SHIFT;
         while done < excess {
             // A run of neighbours is one system call; guards inside it stay.
-            let start = old[done];
+            let first = page(old[done], self.origin);
             let run = old[done..]
                 .iter()
-                .zip(0..)
-                .take_while(|&(&n, i)| n == start + i * step)
+                .zip((first..).step_by(step))
+                .take_while(|&(&number, neighbour)| page(number, self.origin) == neighbour)
                 .count();
+            let start = ((first + 1) << header::PAGE_SHIFT) - size.stride();
             // SAFETY: slots in a free list are not in use (invariant 10), and nobody relies on what they hold: their
             // ids are 0 already, and a zeroed header reads the same.
-            if unsafe { sys::advise(address(start), run * size.bytes(), libc::MADV_DONTNEED) }
-                .is_err()
-            {
+            if unsafe { sys::advise(start, run * size.stride(), libc::MADV_DONTNEED) }.is_err() {
                 // Locked pages cannot be given back. They are as good as before.
                 break;
             }
@@ -173,8 +191,9 @@ impl Class {
     /// Unmaps every slab without a live slot, leaves the others mapped and registered for ever.
     fn release(&mut self, budget: &Budget) {
         self.slabs.sort_unstable_by_key(|slab| slab.base());
-        for &n in self.warm.iter().chain(&self.cold) {
-            let at = self.slabs.partition_point(|slab| slab.base() <= address(n));
+        for &number in self.warm.iter().chain(&self.cold) {
+            let page = page(number, self.origin);
+            let at = self.slabs.partition_point(|slab| slab.last_page(0) <= page);
             self.slabs[at - 1].idle += 1;
         }
         for slab in self.slabs.drain(..) {
@@ -211,12 +230,13 @@ impl Arena {
     /// message names `vm.max_map_count`.
     #[inline]
     pub(crate) fn alloc(&mut self, size: StackSize) -> io::Result<Slot> {
-        let n = match self.classes[size as usize].warm.pop() {
-            Some(n) => n,
+        let number = match self.classes[size as usize].warm.pop() {
+            Some(number) => number,
             None => self.alloc_cold(size)?,
         };
+        let page = page(number, self.classes[size as usize].origin);
         // SAFETY: numbers in the free lists are those of carved slots of their class, and this one just left its list.
-        let slot = unsafe { Slot::from_base(address(n), size) };
+        let slot = unsafe { Slot::with_last_page(page, size) };
         #[cfg(feature = "sanitizer")]
         // SAFETY: the slot is ours alone until it is returned. The frames of its last user, which may have ended
         // without returning, left their red zones behind.
@@ -253,8 +273,9 @@ impl Arena {
     #[inline]
     pub(crate) unsafe fn free(&mut self, slot: Slot) {
         slot.close();
-        let n = number(slot.limit());
-        let warm = &mut self.classes[slot.class()].warm;
+        let class = &mut self.classes[slot.class()];
+        let n = number(slot.last_page(), class.origin);
+        let warm = &mut class.warm;
         debug_assert!(
             !warm.contains(&n) || warm.len() > 4096,
             "a slot is freed twice"
@@ -295,10 +316,10 @@ impl Arena {
     ///
     /// Reads the header of every carved slot: for teardown and dumps.
     pub(crate) fn for_each_live(&self, mut f: impl FnMut(Slot)) {
-        for (class, size) in self.classes.iter().zip(StackSize::ALL) {
-            for base in class.slabs.iter().flat_map(Slab::slots) {
+        for slab in self.classes.iter().flat_map(|class| &class.slabs) {
+            for n in 0..slab.carved() {
                 // SAFETY: the slab is mapped and the slot carved. If it is free, the handle is dropped right below.
-                let slot = unsafe { Slot::from_base(base, size) };
+                let slot = unsafe { slab.slot(n) };
                 if slot.is_greenlet() {
                     f(slot);
                 }
@@ -312,7 +333,7 @@ impl Arena {
             MemoryStats::default(),
             |sum, (class, size)| MemoryStats {
                 slabs: sum.slabs + class.slabs.len(),
-                reserved: sum.reserved + class.mapped * size.bytes(),
+                reserved: sum.reserved + class.slabs.iter().map(Slab::len).sum::<usize>(),
                 live: sum.live + class.live(),
                 live_bytes: sum.live_bytes + class.live() * size.bytes(),
                 free: sum.free + class.free(),
@@ -365,17 +386,27 @@ impl std::fmt::Debug for Arena {
     }
 }
 
-/// The number of the slot at an address.
-#[inline]
-fn number(address: usize) -> u32 {
-    // Slabs beyond 48 bits are refused (`registry::ADDRESS_END`), so this cuts nothing off.
-    (address >> NUMBER_SHIFT) as u32
+/// The origin of a class whose first slot has this last page: as far below it as above.
+pub(super) fn origin(first: usize) -> usize {
+    first.saturating_sub((REACH / 2) as usize)
 }
 
-/// The lowest address of the slot with a number.
+/// Whether all these pages have numbers.
+pub(super) fn within_reach(pages: RangeInclusive<usize>, origin: usize) -> bool {
+    *pages.start() >= origin && ((*pages.end() - origin) as u64) < REACH
+}
+
+/// The number in a free list of the slot with this last page.
 #[inline]
-fn address(number: u32) -> usize {
-    (number as usize) << NUMBER_SHIFT
+fn number(page: usize, origin: usize) -> u32 {
+    // Slabs out of reach are refused, so this cuts nothing off.
+    (page - origin) as u32
+}
+
+/// The last page of the slot with this number.
+#[inline]
+fn page(number: u32, origin: usize) -> usize {
+    origin + number as usize
 }
 
 /// Tells AddressSanitizer that a whole slot may be accessed.
@@ -392,7 +423,7 @@ unsafe fn unpoison(slot: Slot) {
     unsafe {
         __asan_unpoison_memory_region(
             std::ptr::with_exposed_provenance(slot.limit()),
-            slot.size().bytes(),
+            slot.size().stride(),
         )
     }
 }

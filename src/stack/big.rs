@@ -32,7 +32,7 @@ impl SlotStack {
 }
 
 // SAFETY: every slot was guarded before it was handed out (`guard::install`), the limit includes that guard, and
-// `new` was promised the minimum above it; both ends are aligned (slots to their size, `base` by promise).
+// `new` was promised the minimum above it; both ends are aligned (slots to pages, `base` by promise).
 unsafe impl Stack for SlotStack {
     #[inline]
     fn base(&self) -> StackPointer {
@@ -40,11 +40,9 @@ unsafe impl Stack for SlotStack {
     }
 
     fn limit(&self) -> StackPointer {
-        // Slots lie in registered slabs only.
-        let size = registry::find(self.0.get() - 1).unwrap_or_default();
-        let limit = (self.0.get() - 1) & !(size.bytes() - 1);
-        // SAFETY: a slot is aligned to its size, `base` lies in it, and a slab never lies at address 0.
-        unsafe { NonZeroUsize::new_unchecked(limit) }
+        registry::find(self.0.get() - 1)
+            .and_then(|place| NonZeroUsize::new(place.limit))
+            .expect("a slot lies in a registered slab, and none at address 0")
     }
 }
 

@@ -152,7 +152,7 @@ pub(super) unsafe fn install(
     rung: Rung,
     budget: &Budget,
 ) -> io::Result<Installed> {
-    let (stride, guard) = (size.bytes(), len(size));
+    let (stride, guard) = (size.stride(), len(size));
     let mut slots = 0;
     if rung <= Rung::ProcessMadvise {
         // SAFETY: as the caller promises; the guards are the low ends of its slots.

@@ -1,17 +1,23 @@
 //! `Slot`, the handle of one stack slot, and `SlotHeader`, the 64 bytes near its top.
 //!
 //! ```text
-//! slot of S bytes, aligned to S; n = address / S
+//! slot n of a slab; a stride is the size of the class and one page; p is the number of the last page
 //!
-//! limit()                                          top() = header                        limit() + S
-//!   │ guard │ stack ◄────────────── │ control block │ SlotHeader │ n mod 16 lines │
-//!                                                                colour pad, mostly never touched
+//! base + n strides                                 top() = header               base + (n + 1) strides
+//!   │ guard │ stack ◄────────────── │ control block │ SlotHeader │ (p + p/4096) mod 16 lines │
+//!   limit()                                                      colour pad, never touched
+//!                                  │◄────────────────── the last page ────────────────►│
 //! ```
 //!
-//! The colour pad makes the hot lines of neighbouring stacks lie in different sets of the caches, which are chosen by the
-//! lowest bits of an address: with slots that are all aligned alike, those bits would be the same for all. The pad is a
-//! function of the slot's address, so that the header is found from any address inside the slot: by a signal handler that
-//! has nothing but the faulting address.
+//! All that is hot of a parked greenlet lies near its top. The sets of the caches are chosen by the lowest bits of an
+//! address, those of the translation buffers by the lowest bits of a page's number: were all slots aligned alike, those
+//! bits would be the same for all tops, and a few sets would serve them while the others stay empty. The colour pad
+//! moves neighbours apart by lines. The stride, an odd number of pages, moves them apart by pages: through all residues of
+//! any power of two. Moving them within slots of an even stride would do that too, but make stacks differ in depth.
+//!
+//! The pad is a function of the slot's address, so that the header is found from any address inside the slot: by a signal
+//! handler that has nothing but the faulting address. It is found from the number of the slot's last page alone, which
+//! is what the free lists hold: no division on the way of `alloc` and `free`, and no look into a slab.
 //!
 //! The header's fields are relaxed atomics, which are plain loads and stores to the processor. They are read by
 //! signal handlers that interrupted this very thread, and no thread-local is needed to reach them. A page that was
@@ -27,6 +33,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, compiler_fence};
 
 use super::size::StackSize;
+use super::sys;
 
 /// Marks a header as ours: what is found above a faulting address could be anything.
 const MAGIC: u32 = 0x6c6f_6f6d;
@@ -34,9 +41,13 @@ const MAGIC: u32 = 0x6c6f_6f6d;
 /// The low bits of a handle, which hold the class. The header's alignment leaves six of them.
 const CLASS_MASK: usize = 0b11;
 
-/// Colours: 16 offsets of one cache line each. Not pages, which would spread the stacks over the translation buffers too:
-/// a stack would be shorter by what lies above it, and how deep a task may go would depend on which slot it got.
+/// Colours: 16 offsets of one cache line each. More would leave less of the topmost page to the frames of a parked
+/// greenlet, which then takes a second page.
 const LINES: usize = 16;
+
+/// log2 of the smallest page of any system, in which pages are numbered here. Where pages are larger, a slot's "last page"
+/// is the last such part of it.
+pub(super) const PAGE_SHIFT: u32 = 12;
 
 /// What is known of the greenlet that lives on a slot, at the top of that slot.
 #[repr(C, align(64))]
@@ -63,15 +74,18 @@ const _: () = assert!(size_of::<Slot>() == 8 || usize::BITS != 64);
 pub(crate) struct Slot(NonNull<u8>);
 
 impl Slot {
-    /// The slot of class `size` whose lowest address is `base`.
+    /// The slot of class `size` whose last page has this number.
     ///
     /// # Safety
     ///
-    /// `base` is the lowest address of a slot of class `size` that was carved from a mapped slab, and it is live for
-    /// as long as the handle is used.
+    /// A slot of that class that was carved from a mapped slab ends with that page, and it is live for as long as the
+    /// handle is used.
     #[inline]
-    pub(crate) unsafe fn from_base(base: usize, size: StackSize) -> Slot {
-        let tagged = header_address(base, size) | size as usize;
+    pub(super) unsafe fn with_last_page(page: usize, size: StackSize) -> Slot {
+        // Neighbours differ, since strides are odd. In the long run, the slots of one colour have pages of all residues.
+        let pad = (page + (page >> 12)) % LINES * size_of::<SlotHeader>();
+        let last = (page << PAGE_SHIFT) + (1 << PAGE_SHIFT) - size_of::<SlotHeader>();
+        let tagged = (last - pad) | size as usize;
         // SAFETY: a slab never lies at address 0, and the header is inside the slot.
         Slot(unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(tagged)) })
     }
@@ -105,11 +119,29 @@ impl Slot {
         self.0.addr().get() & !CLASS_MASK
     }
 
-    /// The lowest address, guard included.
+    /// The number of the last page.
     #[inline]
+    pub(super) fn last_page(self) -> usize {
+        self.0.addr().get() >> PAGE_SHIFT
+    }
+
+    /// The lowest address, guard included.
     pub(crate) fn limit(self) -> usize {
-        // The class's bits give the size without a comparison.
-        self.top() & (usize::MAX << (StackSize::K64.shift() as usize + 2 * self.class()))
+        // The header lies in the last page, whatever the colour.
+        self.top().next_multiple_of(sys::page_size()) - self.size().stride()
+    }
+
+    /// The lowest address of the stack itself: above the guard.
+    pub(crate) fn lowest(self) -> usize {
+        self.limit() + super::guard::len(self.size())
+    }
+
+    /// How many bytes of the slot have been touched, counted from its end down to the lowest page that is in memory.
+    /// `None` if the system does not say.
+    pub(crate) fn high_water(self) -> Option<usize> {
+        let (lowest, end) = (self.lowest(), self.limit() + self.size().stride());
+        let below = sys::untouched(lowest, end - lowest).ok()?;
+        Some(end - lowest - below)
     }
 
     /// The class.
@@ -131,7 +163,7 @@ impl Slot {
     #[inline]
     fn head(&self) -> &SlotHeader {
         // SAFETY: the slot is live (the contract of `Arena::free`, invariant 10), so its header is mapped, aligned by
-        // `header_address`, and valid whatever its bytes are; all its fields are atomics.
+        // `with_last_page`, and valid whatever its bytes are; all its fields are atomics.
         unsafe { &*self.header() }
     }
 
@@ -227,12 +259,4 @@ impl fmt::Debug for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Slot({:#x}, {:?})", self.limit(), self.size())
     }
-}
-
-/// Where the header of the slot at `base` lies.
-#[inline]
-fn header_address(base: usize, size: StackSize) -> usize {
-    let n = base >> size.shift();
-    let pad = n % LINES * size_of::<SlotHeader>();
-    base + size.bytes() - size_of::<SlotHeader>() - pad
 }

@@ -1,9 +1,10 @@
-//! Stacks for greenlets: a per-thread arena of guarded, naturally aligned slots.
+//! Stacks for greenlets: a per-thread arena of guarded slots.
 //!
 //! A million stacks must fit into the default limits of the kernel (65,530 mappings in a process), cost
 //! one page each while parked, and be handed out and taken back in a few instructions. Hence slots are cut out
 //! of few, large mappings ("slabs"), their guards are markers in the page table rather than mappings, and free
-//! slots are plain numbers in a list.
+//! slots are plain numbers in a list. Slots lie an odd number of pages apart, so that their tops, where all is hot,
+//! use all sets of the translation buffers.
 //!
 //! ```text
 //! process   registry of slabs (readable by a signal handler)
@@ -11,7 +12,7 @@
 //!                  ├─ class K256 ── slab …             │
 //!                  └─ class M1                         └─ slot, slot, slot, …
 //!
-//! slot      low                                                                      high
+//! slot      low                                                                     high   size of the class + 1 page
 //!           │ guard │ stack, grows down  ◄── │ control block │ SlotHeader │ colour pad │
 //!           limit()                          base of stack   top()        0..15 × 64 B
 //! ```

@@ -22,8 +22,8 @@ use std::sync::{Once, OnceLock};
 use std::{io, mem, ptr};
 
 use super::guard;
-use super::header::Slot;
-use super::registry;
+use super::header::{self, Slot};
+use super::registry::{self, Place};
 use super::size::StackSize;
 
 /// The signals that a guard raises: SIGSEGV on Linux; SIGBUS elsewhere, and for a few kinds of memory here.
@@ -76,16 +76,15 @@ extern "C" fn on_fault(
 
 /// The slot in whose guard an access at `address` is an overflow by code with this stack pointer.
 fn overflowed(address: usize, stack_pointer: Option<usize>) -> Option<Slot> {
-    let size = registry::find(address)?;
-    let base = address & !(size.bytes() - 1);
-    let below = base.saturating_sub(size.bytes());
-    let here = stack_pointer.is_none_or(|sp| (below..base + size.bytes()).contains(&sp));
-    if address - base >= guard::len(size) || !here {
+    let Place { size, limit } = registry::find(address)?;
+    let (below, end) = (limit.saturating_sub(size.stride()), limit + size.stride());
+    let here = stack_pointer.is_none_or(|sp| (below..end).contains(&sp));
+    if address - limit >= guard::len(size) || !here {
         return None;
     }
     // SAFETY: the address lies in a registered slab, so there is a slot; this thread runs on it, so it stays mapped
     // (invariant 9). A slot that was not carved yet has no guard, and a header that reads as "nobody".
-    let slot = unsafe { Slot::from_base(base, size) };
+    let slot = unsafe { Slot::with_last_page((end >> header::PAGE_SHIFT) - 1, size) };
     slot.is_open().then_some(slot)
 }
 

@@ -22,8 +22,9 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use super::size::StackSize;
 
-/// Slabs are aligned to, and a multiple of, the smallest slot.
-const UNIT: u32 = 16;
+/// Slabs are aligned to, and a multiple of, this many bytes: with those, an entry fits into a word.
+pub(super) const UNIT: usize = 1 << UNIT_SHIFT;
+const UNIT_SHIFT: u32 = 16;
 
 const ENTRIES: usize = 512;
 
@@ -43,16 +44,18 @@ impl Chunk {
 
 static FIRST: Chunk = Chunk::new();
 
-/// The highest address, exclusive, that an entry or a slot number can express: 48 bits, which is all of user space
-/// unless a mapping is asked for above it.
+/// The highest address, exclusive, that an entry can express: 48 bits, which is all of user space unless a mapping is
+/// asked for above it.
 pub(super) const ADDRESS_END: u64 = 1 << 48;
 
 fn pack(base: usize, len: usize, size: StackSize) -> u64 {
     let (base, len) = (base as u64, len as u64);
     debug_assert!(
-        base + len <= ADDRESS_END && (base | len) & ((1 << UNIT) - 1) == 0 && len >> UNIT < 1 << 24
+        base + len <= ADDRESS_END
+            && (base | len).is_multiple_of(UNIT as u64)
+            && len >> UNIT_SHIFT < 1 << 24
     );
-    (base >> UNIT) | ((len >> UNIT) << 32) | ((size as u64 + 1) << 56)
+    (base >> UNIT_SHIFT) | ((len >> UNIT_SHIFT) << 32) | ((size as u64 + 1) << 56)
 }
 
 /// Makes a slab known. It must be removed before it is unmapped.
@@ -97,9 +100,18 @@ pub(super) fn remove(base: usize, len: usize, size: StackSize) {
     debug_assert!(false, "a slab that was never registered");
 }
 
-/// The class of the slab that `address` lies in. Safe in a signal handler: loads only.
-pub(super) fn find(address: usize) -> Option<StackSize> {
-    let unit = address as u64 >> UNIT;
+/// Where in which slab an address lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The class of the slab.
+    pub(super) size: StackSize,
+    /// The lowest address of that slot.
+    pub(super) limit: usize,
+}
+
+/// The slot that `address` lies in. Safe in a signal handler: loads only.
+pub(super) fn find(address: usize) -> Option<Place> {
+    let unit = address as u64 >> UNIT_SHIFT;
     let mut chunk = Some(&FIRST);
     while let Some(here) = chunk {
         for entry in &here.entries {
@@ -107,7 +119,12 @@ pub(super) fn find(address: usize) -> Option<StackSize> {
             let first = word & 0xffff_ffff;
             let units = (word >> 32) & 0xff_ffff;
             if word != 0 && unit.wrapping_sub(first) < units {
-                return StackSize::from_number((word >> 56) as usize - 1);
+                let size = StackSize::from_number((word >> 56) as usize - 1)?;
+                let base = (first << UNIT_SHIFT) as usize;
+                let limit = address - (address - base) % size.stride();
+                // A slab whose slots do not fill its last unit ends with a gap.
+                let fits = limit + size.stride() <= base + ((units as usize) << UNIT_SHIFT);
+                return fits.then_some(Place { size, limit });
             }
         }
         chunk = following(here);

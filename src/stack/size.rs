@@ -1,16 +1,22 @@
 //! The three sizes of stack, public.
 //!
-//! Few classes keep the pools warm: a freed stack fits the next spawn. All sizes are powers of two, because slots
-//! are naturally aligned and found again from any address inside them by a mask.
+//! Few classes keep the pools warm: a freed stack fits the next spawn. A slot is one page larger than its class says, so
+//! that an odd number of pages lies between neighbours: see `header`.
 
 #![forbid(unsafe_code)]
 
 use std::io;
 
+use super::sys;
+
 /// How large the stack of a greenlet or task is.
 ///
-/// The number is the address space taken. Of it, a guard at the low end (4 KiB for [`K64`](Self::K64), 16 KiB for
-/// the larger classes) and a part of the topmost page, where the control block lies, are not usable as stack.
+/// A stack takes as much address space as its number says and one page more. Of that, a guard at the low end is not
+/// usable: one page for [`K64`](Self::K64), which so has its full 64 KiB, and 16 KiB for the larger classes, which have
+/// 12 KiB less than their number (where pages have 4 KiB). At the top, up to 2.5 KiB hold what is known of the task, and
+/// its closure or result if that is small. All stacks of a class are equally deep, but for less than 1 KiB that keeps
+/// their tops apart in the caches.
+///
 /// Physical memory is only taken for pages that are touched, and the smallest stack that is parked takes one page.
 ///
 /// # Choosing
@@ -43,7 +49,7 @@ impl StackSize {
     /// Every class, smallest first; the position is the class's number.
     pub(crate) const ALL: [StackSize; 3] = [StackSize::K64, StackSize::K256, StackSize::M1];
 
-    /// The size in bytes, guard and control block included.
+    /// The size in bytes, as in the name.
     #[inline]
     #[must_use]
     pub const fn bytes(self) -> usize {
@@ -69,9 +75,15 @@ impl StackSize {
             })
     }
 
+    /// Bytes from one slot to the next: an odd number of pages, since every size is an even one.
+    #[inline]
+    pub(super) fn stride(self) -> usize {
+        self.bytes() + sys::page_size()
+    }
+
     /// log2 of the size: 16, 18 or 20.
     #[inline]
-    pub(crate) const fn shift(self) -> u32 {
+    const fn shift(self) -> u32 {
         16 + 2 * self as u32
     }
 

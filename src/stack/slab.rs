@@ -1,27 +1,29 @@
 //! One mapping of slots, and how far slots have been carved from it.
 //!
 //! ```text
-//! base                      base + carved × S                          base + slots × S
+//! base                      base + carved strides                      base + slots strides
 //!  │ guarded, handed out or free      │ mapped, untouched, no guard yet            │
 //!  └────────── slots 0..carved ───────┴────────── slots carved..slots ─────────────┘
 //! ```
 //!
-//! A slab is mapped with both bounds aligned to its slot size, registered, and carved from the low end in batches.
+//! A slab is mapped with both bounds aligned to the registry's unit, registered, and carved from the low end in batches.
+//! Its slots have no alignment but to pages: which one an address lies in is found by a division, in the registry.
 //! It is a plain value with no `Drop`: forgetting one leaks address space, which is safe, whereas unmapping one that
 //! still has a live slot never is (invariant 9). So unmapping is a call, and only `arena` makes it.
 
 use std::io;
 
 use super::guard::{self, Budget, Installed, Rung};
+use super::header::{self, Slot};
 use super::registry;
 use super::size::StackSize;
 use super::sys;
 
-/// The first slab of a class; also the least that is tried when memory is short.
-pub(super) const SMALLEST: usize = 4 << 20;
+/// The stacks of the first slab of a class, in bytes; also the least that is tried when memory is short.
+const SMALLEST: usize = 4 << 20;
 
-/// The largest slab: a million stacks of 64 KiB then take 26 mappings.
-pub(super) const LARGEST: usize = if usize::BITS >= 64 {
+/// The stacks of the largest slab, in bytes: a million of 64 KiB then take 26 mappings.
+const LARGEST: usize = if usize::BITS >= 64 {
     (4_u64 << 30) as usize
 } else {
     64 << 20
@@ -32,6 +34,8 @@ pub(super) const LARGEST: usize = if usize::BITS >= 64 {
 pub(super) struct Slab {
     base: usize,
     size: StackSize,
+    /// Bytes from one slot to the next: kept, because finding it looks up the size of a page.
+    stride: usize,
     slots: usize,
     carved: usize,
     /// Guards that count against the budget.
@@ -41,36 +45,28 @@ pub(super) struct Slab {
 }
 
 impl Slab {
-    /// Maps and registers a slab of `len` bytes, or of less if the system refuses that much.
+    /// Maps and registers a slab of `slots` slots: of more if that is too few to be worth a mapping, of fewer if that is
+    /// too many or the system refuses as much.
     ///
     /// # Errors
     ///
-    /// What the system says if not even [`SMALLEST`] can be had; `Unsupported` if a page is too large for the class.
-    pub(super) fn map(size: StackSize, len: usize) -> io::Result<Slab> {
-        // On a kernel with pages of 64 KiB the smallest class has no room for a guard and a stack.
-        if guard::len(size) > size.bytes() / 2 {
-            return Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                format!(
-                    "pages of {} bytes are too large to guard a stack of {} bytes",
-                    sys::page_size(),
-                    size.bytes()
-                ),
-            ));
-        }
-        let mut len = len.clamp(SMALLEST, LARGEST);
+    /// What the system says if not even the smallest can be had.
+    pub(super) fn map(size: StackSize, slots: usize) -> io::Result<Slab> {
+        let smallest = SMALLEST / size.bytes();
+        let mut slots = slots.clamp(smallest, LARGEST / size.bytes());
         loop {
-            match Self::map_exactly(size, len) {
-                Err(error) if error.kind() == io::ErrorKind::OutOfMemory && len > SMALLEST => {
-                    len /= 2
+            match Self::map_exactly(size, slots) {
+                Err(error) if error.kind() == io::ErrorKind::OutOfMemory && slots > smallest => {
+                    slots /= 2
                 }
                 result => return result,
             }
         }
     }
 
-    fn map_exactly(size: StackSize, len: usize) -> io::Result<Slab> {
-        let align = size.bytes();
+    fn map_exactly(size: StackSize, slots: usize) -> io::Result<Slab> {
+        let (stride, align) = (size.stride(), registry::UNIT);
+        let len = (slots * stride).next_multiple_of(align);
         let spare = align - sys::page_size().min(align);
         let start = sys::map(len + spare)?;
         let base = start.next_multiple_of(align);
@@ -96,15 +92,16 @@ impl Slab {
         Ok(Slab {
             base,
             size,
-            slots: len / align,
+            stride,
+            slots,
             carved: 0,
             mprotected: 0,
             idle: 0,
         })
     }
 
-    /// Guards the next `count` slots, or as many as are left and can be guarded, and returns the lowest address of the
-    /// first with their number. `None` if the slab is used up.
+    /// Guards the next `count` slots, or as many as are left and can be guarded, and returns which: the number of the
+    /// first, and how many. `None` if the slab is used up.
     ///
     /// # Errors
     ///
@@ -119,10 +116,10 @@ impl Slab {
         if count == 0 {
             return Ok(None);
         }
-        let first = self.base + self.carved * self.size.bytes();
+        let first = self.carved;
         // SAFETY: the fields `carved` and `slots` bound the slots that nobody has seen yet.
         let Installed { slots, mprotected } =
-            unsafe { guard::install(first, self.size, count, rung, budget)? };
+            unsafe { guard::install(self.limit(first), self.size, count, rung, budget)? };
         self.carved += slots;
         self.mprotected += mprotected;
         Ok(Some((first, slots)))
@@ -147,7 +144,12 @@ impl Slab {
 
     /// Bytes of address space.
     pub(super) fn len(&self) -> usize {
-        self.slots * self.size.bytes()
+        (self.slots * self.stride).next_multiple_of(registry::UNIT)
+    }
+
+    /// How many slots there is room for.
+    pub(super) fn slots(&self) -> usize {
+        self.slots
     }
 
     /// How many slots have been guarded so far.
@@ -155,9 +157,25 @@ impl Slab {
         self.carved
     }
 
-    /// The lowest addresses of the slots that have been guarded so far.
-    pub(super) fn slots(&self) -> impl Iterator<Item = usize> + use<> {
-        (self.base..self.base + self.carved * self.size.bytes()).step_by(self.size.bytes())
+    /// The lowest address of slot `n`, and that of what follows the slots if there are no more.
+    pub(super) fn limit(&self, n: usize) -> usize {
+        self.base + n * self.stride
+    }
+
+    /// The handle of slot `n`.
+    ///
+    /// # Safety
+    ///
+    /// The slot was carved from this slab, and it is live for as long as the handle is used.
+    pub(super) unsafe fn slot(&self, n: usize) -> Slot {
+        // SAFETY: as the caller promises.
+        unsafe { Slot::with_last_page(self.last_page(n), self.size) }
+    }
+
+    /// The number of the last page of slot `n`.
+    pub(super) fn last_page(&self, n: usize) -> usize {
+        // Slot `n + 1` begins where slot `n` ends.
+        (self.limit(n + 1) >> header::PAGE_SHIFT) - 1
     }
 
     /// How many guards are mappings of their own.

@@ -92,6 +92,24 @@ pub(super) unsafe fn protect(start: usize, len: usize) -> io::Result<()> {
     })
 }
 
+/// How many bytes from `start` on, in whole pages, are in no memory, before the first that is. What was
+/// swapped out counts as not touched.
+///
+/// # Errors
+///
+/// As mincore(2).
+pub(super) fn untouched(start: usize, len: usize) -> io::Result<usize> {
+    let page = page_size();
+    let mut pages = vec![0_u8; len.div_ceil(page)];
+    // SAFETY: mincore reads no memory of ours; it writes one byte per page of the range, and the vector has so many.
+    let result = unsafe { libc::mincore(start as *mut libc::c_void, len, pages.as_mut_ptr()) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let first = pages.iter().position(|p| p & 1 != 0);
+    Ok(first.map_or(len, |n| n * page))
+}
+
 /// Advises `count` ranges of `len` bytes, `stride` apart, by as few system calls as possible. Returns how many were
 /// done, from the first on: fewer than `count` if the kernel refuses.
 ///

@@ -36,6 +36,10 @@ const HAND_OVER: Duration = Duration::from_millis(1);
 pub struct TaskId(pub(super) u64);
 
 impl TaskId {
+    pub(crate) fn from_raw(id: u64) -> Self {
+        Self(id)
+    }
+
     /// The number.
     pub fn as_u64(self) -> u64 {
         self.0
@@ -195,6 +199,15 @@ impl Address {
     /// Whether `c` is this task, alive or dead with its outcome there.
     pub(super) fn is(&self, c: ControlRef) -> bool {
         c.id.get() == self.id
+    }
+
+    /// The task's hub is about to be asked for something that this thread's hub waits for.
+    pub(super) fn expect_answer(&self) {
+        if let Some(own) = sched::get(hot())
+            && own.handle() != self.hub
+        {
+            own.expect_mail();
+        }
     }
 
     /// Runs `f` with the task's control block, in its hub. Dropped uncalled if there is none any more.

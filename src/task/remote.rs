@@ -197,6 +197,7 @@ fn send_to<T: 'static>(
     to: To,
     list: Option<(FilledList, usize)>,
 ) -> Arc<Mailbox<T>> {
+    handle.address.expect_answer();
     let mailbox = Arc::new(Mailbox {
         state: AtomicU8::new(WAITING),
         value: Mutex::new(None),

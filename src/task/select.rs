@@ -231,6 +231,7 @@ impl Told {
             unparker: who.clone(),
         });
         let teller = Teller(Arc::clone(&told));
+        handle.address.expect_answer();
         handle.address.call(move |_, _, c| {
             if c.state.get() != State::Dead {
                 add_watcher(c, Box::new(teller));
@@ -287,11 +288,14 @@ impl<T> Waitable for JoinHandle<T> {
             Seen::Here(_, _, c) if self.address.is(c) && c.state.get() != State::Dead => {
                 add_watcher(c, Box::new(noted));
             }
-            Seen::There if !self.is_finished() => self.address.call(move |_, _, c| {
-                if c.state.get() != State::Dead {
-                    add_watcher(c, Box::new(noted));
-                }
-            }),
+            Seen::There if !self.is_finished() => {
+                self.address.expect_answer();
+                self.address.call(move |_, _, c| {
+                    if c.state.get() != State::Dead {
+                        add_watcher(c, Box::new(noted));
+                    }
+                });
+            }
             _ => drop(noted),
         }
     }

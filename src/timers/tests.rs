@@ -38,16 +38,25 @@ impl Random {
     }
 }
 
-/// The promises in the head of `Heap`, and that both heaps together hold exactly the pending timers.
+/// The promises in the file's head, and that the live entries of both heaps are exactly the pending timers.
 fn check<K: Copy>(timers: &Timers<K>) {
+    let mut live = 0;
     for (heap, fine) in [(&timers.coarse, false), (&timers.fine, true)] {
-        for (place, entry) in heap.0.iter().enumerate() {
-            assert!(place == 0 || heap.0[(place - 1) / ARITY] < *entry);
-            assert_eq!(timers.places[entry.slot as usize] as usize, place);
-            assert_eq!(timers.nodes[entry.slot as usize].flags.fine, fine);
+        let mut dead = 0;
+        for (place, entry) in heap.entries.iter().enumerate() {
+            assert!(place == 0 || heap.entries[(place - 1) / ARITY] < *entry);
+            if entry.is_alive(&timers.nodes) {
+                assert_eq!(timers.nodes[entry.slot as usize].flags.fine, fine);
+                live += 1;
+            } else {
+                assert!(place > 0, "the first is alive");
+                dead += 1;
+            }
         }
+        assert_eq!(dead, heap.dead);
+        assert!(dead <= SPARE || dead <= heap.entries.len() / 2);
     }
-    assert_eq!(timers.coarse.0.len() + timers.fine.0.len(), timers.len());
+    assert_eq!(live, timers.len());
 }
 
 #[test]
@@ -407,12 +416,11 @@ fn a_million_come_and_go() {
 
 #[test]
 fn nothing_is_allocated_within_what_was_reserved() {
-    fn capacities<K: Copy>(timers: &Timers<K>) -> [usize; 4] {
+    fn capacities<K: Copy>(timers: &Timers<K>) -> [usize; 3] {
         [
             timers.nodes.capacity(),
-            timers.places.capacity(),
-            timers.coarse.0.capacity(),
-            timers.fine.0.capacity(),
+            timers.coarse.entries.capacity(),
+            timers.fine.entries.capacity(),
         ]
     }
     let mut timers = Timers::new();
@@ -434,4 +442,25 @@ fn nothing_is_allocated_within_what_was_reserved() {
         );
     }
     assert_eq!(capacities(&timers), before);
+}
+
+#[test]
+fn timers_that_are_set_and_cancelled_again_and_again_take_no_room() {
+    let mut timers = Timers::new();
+    let last = timers.insert(at(1 << 40), COARSE, 0);
+    // Each is cancelled after the next has been set, so that it is never the last in the heap.
+    let mut before = timers.insert(at(1), COARSE, 1);
+    for i in 2..10_000 {
+        let next = timers.insert(at(i), COARSE, i);
+        assert_eq!(timers.cancel(before), Some(i - 1));
+        before = next;
+        check(&timers);
+    }
+    assert!(timers.coarse.entries.capacity() <= 4 * SPARE);
+    assert_eq!(timers.len(), 2);
+    timers.cancel(before);
+    assert_eq!(timers.next_coarse(), Some(at(1 << 40)));
+    timers.cancel(last);
+    assert!(timers.is_empty() && timers.next_coarse().is_none());
+    check(&timers);
 }

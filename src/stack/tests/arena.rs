@@ -7,10 +7,10 @@ use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::ptr::NonNull;
 
-use super::super::arena::MemoryStats;
+use super::super::arena::{self, MemoryStats};
 use super::super::guard::{self, Rung};
 use super::super::header::SlotHeader;
-use super::super::{Arena, Slot, SlotStack, StackSize, registry, run_on};
+use super::super::{Arena, Slot, SlotStack, StackSize, registry, run_on, sys};
 use super::{
     Random, alone, byte, dirty, limit_address_space, mappings, open, readable, stack_start,
 };
@@ -43,20 +43,24 @@ fn sizes_are_found_by_need() {
 }
 
 #[test]
-fn slots_are_aligned_guarded_and_say_where_they_are() {
+fn slots_are_guarded_and_found_from_any_address_inside() {
     let mut arena = Arena::new();
     for size in StackSize::ALL {
         for _ in 0..70 {
             let slot = arena.alloc(size).unwrap();
             assert_eq!(slot.size(), size);
-            assert_eq!(slot.limit() % size.bytes(), 0);
+            assert_eq!(slot.limit() % sys::page_size(), 0);
             assert_eq!(slot.top() % 64, 0);
             assert_eq!(slot.header().addr(), slot.top());
-            assert!(slot.top() + 64 <= slot.limit() + size.bytes());
+            assert!(slot.top() + 64 <= slot.limit() + size.stride());
             assert!(
-                slot.top() + 16 * 64 >= slot.limit() + size.bytes(),
+                slot.top() + 16 * 64 >= slot.limit() + size.stride(),
                 "the pad is at most 15 lines"
             );
+            for address in [slot.limit(), slot.top(), slot.limit() + size.stride() - 1] {
+                let place = registry::find(address).unwrap();
+                assert_eq!((place.size, place.limit), (size, slot.limit()));
+            }
             assert!(
                 slot.id().is_none()
                     && slot.site().is_none()
@@ -75,14 +79,55 @@ fn slots_are_aligned_guarded_and_say_where_they_are() {
 }
 
 #[test]
-fn neighbours_differ_in_the_sets_of_caches() {
-    let mut arena = Arena::new();
-    // The first slots of this class are neighbours; those of the larger classes lie in several slabs.
-    let slots: Vec<Slot> = (0..64).map(|_| arena.alloc(K64).unwrap()).collect();
-    for neighbours in slots.chunks(16) {
-        let lines: HashSet<usize> = neighbours.iter().map(|slot| slot.top() % 4096).collect();
-        assert_eq!(lines.len(), 16);
+fn neighbours_differ_in_the_sets_of_caches_and_of_translation_buffers() {
+    for (size, slots) in StackSize::ALL.into_iter().zip([256, 256, 64]) {
+        let mut arena = Arena::new();
+        let tops: Vec<usize> = (0..slots)
+            .map(|_| arena.alloc(size).unwrap().top())
+            .collect();
+        // In a slab, the order of allocation is that of the addresses.
+        let runs: Vec<Vec<usize>> = arena
+            .slabs()
+            .into_iter()
+            .map(|(base, len)| {
+                let inside = |top: &usize| (base..base + len).contains(top);
+                tops.iter().copied().filter(inside).collect()
+            })
+            .collect();
+        assert!(runs.iter().any(|run| run.len() >= 32), "{size:?}");
+        for neighbours in runs.iter().flat_map(|run| run.windows(16)) {
+            let page = |top: &usize| top / sys::page_size();
+            let pages: HashSet<usize> = neighbours.iter().map(|top| page(top) % 16).collect();
+            assert_eq!(pages.len(), 16, "{size:?}");
+            let lines: HashSet<usize> = neighbours.iter().map(|top| top % 4096).collect();
+            assert!(lines.len() >= 15, "{size:?}: {} colours", lines.len());
+        }
     }
+}
+
+#[test]
+fn all_stacks_of_a_class_are_equally_deep() {
+    for size in StackSize::ALL {
+        let mut arena = Arena::new();
+        let depths: Vec<usize> = (0..400)
+            .map(|_| arena.alloc(size).unwrap())
+            .map(|slot| slot.top() - stack_start(slot))
+            .collect();
+        let pages: HashSet<usize> = depths
+            .iter()
+            .map(|depth| depth / sys::page_size())
+            .collect();
+        assert_eq!(pages.len(), 1, "{size:?}");
+        let (least, most) = (depths.iter().min().unwrap(), depths.iter().max().unwrap());
+        assert!(most - least < 1024, "{size:?}: {least} to {most} bytes");
+        // One page is the guard's in the smallest class, which so has its full size.
+        let wanted = size.bytes() + sys::page_size() - guard::len(size);
+        assert!(
+            *least > wanted - 2048 && *most < wanted,
+            "{size:?}: {least} to {most}"
+        );
+    }
+    assert_eq!(K64.stride() - guard::len(K64), K64.bytes());
 }
 
 #[test]
@@ -119,6 +164,73 @@ fn a_header_tells_what_was_written_until_the_slot_is_freed() {
         slot.with_name(|name| name.is_none()),
         "the name of the slot's last greenlet"
     );
+}
+
+/// Slots of many slabs come back from the lists as the ones that went in.
+#[test]
+fn a_slot_keeps_its_place_through_the_lists() {
+    let mut arena = Arena::new();
+    let mut slots: Vec<Slot> = (0..1000).map(|_| arena.alloc(K64).unwrap()).collect();
+    let before: HashSet<usize> = slots.iter().map(|slot| slot.top()).collect();
+    assert_eq!(before.len(), 1000);
+    for round in 0..4 {
+        for slot in slots.drain(..) {
+            free(&mut arena, slot);
+        }
+        // Given back, a header reads as zeros: what it knew is noted anew.
+        arena.trim_to(K64, 300 * round);
+        slots.extend((0..1000).map(|_| arena.alloc(K64).unwrap()));
+        assert_eq!(arena.live(), 1000);
+        assert!(slots.iter().all(|slot| before.contains(&slot.top())));
+        assert_eq!(
+            slots.iter().map(|slot| slot.top()).collect::<HashSet<_>>(),
+            before
+        );
+    }
+}
+
+#[test]
+fn slabs_are_refused_that_free_lists_cannot_number() {
+    const HALF: usize = 1 << 31;
+    let first = 0x7_f000_0000;
+    let origin = arena::origin(first);
+    for (pages, good) in [
+        (first..=first, true),
+        (first - HALF..=first, true),
+        (first - HALF - 1..=first, false),
+        (first..=first + HALF - 1, true),
+        (first..=first + HALF, false),
+    ] {
+        assert_eq!(
+            arena::within_reach(pages.clone(), origin),
+            good,
+            "{pages:x?}"
+        );
+    }
+    // A first slab at a low address, too.
+    assert!(arena::within_reach(17..=1000, arena::origin(17)));
+}
+
+#[test]
+fn no_slot_is_found_where_there_is_none() {
+    let mut arena = Arena::new();
+    for size in StackSize::ALL {
+        let slot = arena.alloc(size).unwrap();
+        assert!(registry::find(slot.limit()).is_some());
+    }
+    for (base, len) in arena.slabs() {
+        let place = registry::find(base).unwrap();
+        assert_eq!(place.limit, base);
+        let stride = place.size.stride();
+        // Past the last slot lies less than one more, to the end of the slab.
+        let slots = len / stride;
+        let last = registry::find(base + slots * stride - 1).unwrap();
+        assert_eq!(last.limit, base + (slots - 1) * stride);
+        if len % stride > 0 {
+            assert_eq!(registry::find(base + slots * stride), None);
+            assert_eq!(registry::find(base + len - 1), None);
+        }
+    }
 }
 
 #[test]
@@ -264,7 +376,7 @@ fn a_slot_that_was_never_opened_counts_as_live() {
         let slot = arena.alloc(M1).unwrap();
         drop(arena);
         dirty(slot);
-        assert_eq!(registry::find(slot.top()), Some(M1));
+        assert_eq!(registry::find(slot.top()).unwrap().size, M1);
     });
 }
 
@@ -306,7 +418,7 @@ fn threads_have_arenas_of_their_own() {
                 assert!(
                     slots
                         .iter()
-                        .all(|slot| registry::find(slot.limit()) == Some(K64))
+                        .all(|slot| registry::find(slot.limit()).unwrap().size == K64)
                 );
                 for (&slot, id) in slots.iter().zip(1..) {
                     open(slot, id);

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use super::super::guard::{self, Budget, Rung};
-use super::super::{Arena, Slot, StackSize};
+use super::super::{Arena, Slot, StackSize, sys};
 use super::{alone, died_of, in_child, open, overflow, part, readable, shown, stack_start};
 
 const RUNGS: [Rung; 3] = [Rung::ProcessMadvise, Rung::Madvise, Rung::Mprotect];
@@ -62,6 +62,29 @@ fn every_slot_has_a_guard_on_every_rung() {
                     && !readable(stack_start(slot) - 1)
                     && readable(stack_start(slot))
             );
+        }
+    }
+}
+
+/// Page by page: the guard is where it should be, and nothing else is guarded, neighbours included.
+#[test]
+fn each_rung_guards_the_right_pages() {
+    static BUDGET: Budget = Budget::of(1000);
+    for rung in RUNGS {
+        let mut arena = Arena::with(Some(rung), &BUDGET);
+        for size in StackSize::ALL {
+            let slots: Vec<Slot> = (0..20).map(|_| arena.alloc(size).unwrap()).collect();
+            for slot in slots {
+                let end = slot.limit() + size.stride();
+                let guarded: Vec<usize> = (slot.limit()..end)
+                    .step_by(sys::page_size())
+                    .filter(|&page| !readable(page))
+                    .collect();
+                let wanted: Vec<usize> = (slot.limit()..stack_start(slot))
+                    .step_by(sys::page_size())
+                    .collect();
+                assert_eq!(guarded, wanted, "{rung:?} {size:?}");
+            }
         }
     }
 }

@@ -93,6 +93,37 @@ fn an_overflow_names_task_size_and_spawn_site() {
     );
 }
 
+/// The slot is found from the address of the fault by a division within its slab.
+#[test]
+fn an_overflow_is_named_right_wherever_in_its_slab_the_slot_lies() {
+    const NAME: &str = "overflow::an_overflow_is_named_right_wherever_in_its_slab_the_slot_lies";
+    /// Slots of the first slab of each class.
+    const SLOTS: [u64; 3] = [64, 16, 4];
+    if let Some(part) = part() {
+        let (size, at) = part.split_once(' ').unwrap();
+        let (size, at): (usize, usize) = (size.parse().unwrap(), at.parse().unwrap());
+        let mut arena = Arena::new();
+        // All have neighbours, in the next slab too: each could be blamed.
+        let slots: Vec<_> = (0..SLOTS[size] + 3)
+            .map(|_| arena.alloc(StackSize::ALL[size]).unwrap())
+            .collect();
+        assert_eq!(arena.slabs().len(), 2);
+        for (&slot, id) in slots.iter().zip(100..) {
+            open(slot, id);
+        }
+        return overflow(slots[at]);
+    }
+    for (size, slots) in SLOTS.into_iter().enumerate() {
+        for at in [0, slots / 2, slots - 1, slots] {
+            let output = in_child(NAME, &format!("{size} {at}"));
+            let text = shown(&output);
+            assert!(died_of(&output, libc::SIGABRT), "{text}");
+            let told = format!("stack overflow in unnamed task (id {}): ", 100 + at);
+            assert!(text.contains(&told), "{told}: {text}");
+        }
+    }
+}
+
 #[test]
 fn a_big_stack_names_the_greenlet_that_uses_it() {
     if part().is_some() {

@@ -1,0 +1,82 @@
+//! Seeing inside: what every task of a thread does, what it waits for, since when, and where in its code.
+//!
+//! ```
+//! use greenloom::task::Builder;
+//!
+//! let sleeper = Builder::new().name("sleeper").spawn(|| greenloom::task::park())?;
+//! greenloom::yield_now();
+//! let dump = greenloom::inspect::dump();
+//! let seen = dump.tasks.iter().find(|t| t.name.as_deref() == Some("sleeper")).unwrap();
+//! assert_eq!(seen.waits_for[0].what, "park");
+//! println!("{dump}"); // the report, for people
+//! # sleeper.task().unpark();
+//! # sleeper.join().unwrap();
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! Nothing here is kept up to date in passing: it costs nothing until it is asked for.
+//!
+//! This module reads; it wakes nobody and changes nothing that a program could notice.
+#![forbid(unsafe_code)]
+
+mod dump;
+mod stacks;
+
+pub use self::dump::{Dump, Kind, TaskDump, Wait, dump};
+pub use self::stacks::Stack;
+
+use crate::greenlet::control::State;
+use crate::greenlet::engine;
+use crate::greenlet::hot::hot;
+use crate::hub::sched;
+
+/// Counts of one thread's hub: see [`counters`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Turns of the hub so far: looks at mail, timers and descriptors.
+    pub turns: u64,
+    /// Tasks that have not ended.
+    pub tasks: usize,
+    /// Tasks that have ended so far.
+    pub ended: u64,
+    /// Greenlets, tasks and main that will run when their turn comes.
+    pub runnable: usize,
+    /// Those that wait.
+    pub parked: usize,
+    /// Timers that are set.
+    pub timers: usize,
+    /// Waits for a descriptor.
+    pub descriptors: usize,
+    /// Stacks in use.
+    pub stacks: usize,
+    /// Their size together, in bytes of address space: what they have not touched costs no memory.
+    pub stack_bytes: usize,
+}
+
+/// Counts of this thread's hub; all zero if it has none. It looks at every stack that the thread ever used: not for a hot
+/// path.
+#[must_use]
+pub fn counters() -> Counters {
+    let hot = hot();
+    let stats = hot.with_arena(|a| a.stats());
+    let mut counters = Counters {
+        runnable: hot.queue.len() as usize,
+        stacks: stats.live,
+        stack_bytes: stats.live_bytes,
+        ..Counters::default()
+    };
+    let mut parked = usize::from(hot.root().state.get() == State::Parked);
+    engine::for_each(hot, |c| {
+        parked += usize::from(c.state.get() == State::Parked || c.is_suspended());
+    });
+    counters.parked = parked;
+    if let Some(hub) = sched::get(hot) {
+        counters.turns = hub.turns.get();
+        counters.tasks = hub.tasks.get();
+        counters.ended = hub.ended.get();
+        counters.timers = hub.timers_set();
+        counters.descriptors = hub.reactor.borrow().waiting();
+    }
+    counters
+}
