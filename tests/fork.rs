@@ -251,6 +251,43 @@ fn the_parent_loses_no_event_to_the_child() {
 }
 
 #[test]
+fn tasks_that_have_not_started_or_have_ended_stay_the_parents() {
+    util::alone(
+        "tasks_that_have_not_started_or_have_ended_stay_the_parents",
+        || {
+            let drops = Drops::new();
+            let ended = [drops.guard(), drops.guard()].map(|guard| spawn(move || guard));
+            yield_now();
+            let guard = drops.guard();
+            let unstarted = spawn(move || drop(guard));
+            let [fetched, kept] = ended;
+            let mut fetched = Some(fetched);
+            let status = in_fork(|| {
+                hub::reinit().unwrap();
+                assert!(task::list().is_empty());
+                // The parent has it.
+                let fetched = fetched.take().unwrap();
+                assert!(fetched.is_finished());
+                assert!(matches!(fetched.join(), Err(JoinError::Lost)));
+                assert!(unstarted.is_finished());
+                // Nor does any task of this hub take the place of one of theirs.
+                let own: Vec<_> = (0..500).map(|n| spawn(move || n)).collect();
+                let sum: u32 = own.into_iter().map(|t| t.join().unwrap()).sum();
+                assert_eq!(sum, 500 * 499 / 2);
+                assert!(hub::run_until_idle(None));
+                assert_eq!(drops.dropped(), 0);
+            });
+            assert_eq!(exit_code(status), Some(0));
+            assert_eq!(task::list().len(), 1);
+            drop(fetched.take().unwrap().join().unwrap());
+            drop(kept.join().unwrap());
+            unstarted.join().unwrap();
+            assert_eq!(drops.alive(), 0);
+        },
+    );
+}
+
+#[test]
 fn a_simulation_goes_on_in_a_child_that_asks_for_its_own_hub() {
     util::alone(
         "a_simulation_goes_on_in_a_child_that_asks_for_its_own_hub",

@@ -403,3 +403,20 @@ fn a_thread_that_has_nothing_has_a_dump() {
         assert_eq!(inspect::counters().tasks, 0);
     });
 }
+
+#[test]
+fn tasks_that_have_no_stack_yet_are_dumped_too() {
+    alone(|| {
+        let line = line!() + 1;
+        let waits = greenloom::spawn(|| 5);
+        let dump = inspect::dump();
+        assert_eq!(dump.tasks.len(), 2);
+        let seen = &dump.tasks[1];
+        assert_eq!((seen.id, seen.kind), (waits.id(), Kind::Task));
+        assert_eq!(seen.state, task::TaskState::Runnable);
+        assert_eq!(seen.spawned_at.unwrap().line(), line);
+        assert_eq!((seen.stack_size, seen.stack), (None, None));
+        assert_eq!((dump.hub.tasks, dump.hub.runnable), (1, 1));
+        assert_eq!(waits.join().unwrap(), 5);
+    });
+}

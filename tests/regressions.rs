@@ -299,3 +299,79 @@ fn try_join_gets_what_ended_on_another_thread() {
         owner.join().unwrap();
     });
 }
+
+/// A task that had ended but was not joined when its thread ended was lost to who joined it later.
+#[test]
+fn a_result_outlives_the_thread_of_its_task() {
+    let drops = Drops::new();
+    let guard = drops.guard();
+    let (value, panicked, killed, unfinished) = std::thread::spawn(move || {
+        let value = spawn(move || (guard, String::from("kept")));
+        let panicked = spawn(|| {
+            std::panic::resume_unwind(Box::new("kept too"));
+        });
+        let killed = spawn(|| ());
+        killed.kill();
+        let unfinished = spawn(|| sleep(HOUR));
+        yield_now();
+        (value, panicked, killed, unfinished)
+    })
+    .join()
+    .unwrap();
+    assert!(value.is_finished() && unfinished.is_finished());
+    let (guard, text) = value.join().unwrap();
+    assert_eq!(text, "kept");
+    drop(guard);
+    assert_eq!(drops.alive(), 0);
+    let panicked: task::JoinHandle<()> = panicked;
+    let results = greenloom::join_all([panicked, killed, unfinished], None);
+    let [Err(panicked), Err(killed), Err(unfinished)] = &results[..] else {
+        panic!("{results:?}");
+    };
+    assert!(panicked.is_panic() && killed.is_killed());
+    assert!(matches!(unfinished, JoinError::Lost));
+}
+
+/// The same while the thread is ending, over and over: the result arrives one way or the other.
+#[test]
+fn a_result_arrives_however_the_join_meets_the_end_of_the_thread() {
+    for n in 0..200_u32 {
+        let (tx, rx) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let task = spawn(move || n);
+            yield_now();
+            tx.send(task).unwrap();
+        });
+        let task = rx.recv().unwrap();
+        assert_eq!(task.join().unwrap(), n);
+        thread.join().unwrap();
+    }
+}
+
+/// The captures of a task that was killed before it began were dropped where the first wait of a destructor was met by
+/// that kill, and went no further.
+#[test]
+fn captures_of_a_task_killed_before_the_start_may_wait_when_dropped() {
+    struct Waits(Rc<Cell<u32>>);
+    impl Drop for Waits {
+        fn drop(&mut self) {
+            yield_now();
+            sleep(Duration::from_millis(1));
+            self.0.set(self.0.get() + 1);
+        }
+    }
+    let waited = Rc::new(Cell::new(0));
+    for named in [false, true] {
+        let waits = Waits(Rc::clone(&waited));
+        let task = match named {
+            true => Builder::new()
+                .name("named")
+                .spawn(move || drop(waits))
+                .unwrap(),
+            false => spawn(move || drop(waits)),
+        };
+        task.kill();
+        assert!(matches!(task.join(), Err(JoinError::Killed)));
+    }
+    assert_eq!(waited.get(), 2);
+}

@@ -104,6 +104,8 @@ fn instructions(name: &str, n: u64) -> io::Result<()> {
         "instructions-root-greenlet" => cases::with_side(Case::RootGreenlet, run),
         "instructions-greenlet-greenlet" => cases::with_side(Case::GreenletGreenlet, run),
         "instructions-yield" => cases::with_side(Case::Yield(2), run),
+        "instructions-spawn-1" => cases::with_side(Case::Spawn(1), run),
+        "instructions-spawn-1000" => cases::with_side(Case::Spawn(1000), run),
         _ => return Err(io::Error::other(format!("no benchmark {name:?}"))),
     };
     done.ok_or_else(|| io::Error::other("the case has no such side"))

@@ -5,6 +5,8 @@
 //! | body F  |      | (empty) |    | value Out |           bodies and values over 1 KiB are boxed
 //! ```
 //!
+//! Small bodies of tasks lie in their seed instead (seed.rs), before and after, and do not move when it gets a stack.
+//!
 //! Everything here is generic over types that the rest of the engine has forgotten; the table in the control block is
 //! what remembers them. Inbox numbers tie the types together: an outcome addressed to inbox *i* has *i*'s type, since
 //! both ends were made by one typed call.
@@ -14,6 +16,7 @@
 use core::alloc::Layout;
 use core::any::TypeId;
 use core::marker::PhantomData;
+use core::panic::Location;
 use std::io;
 
 use super::control::{BodyTable, ControlRef, Ending, Payload};
@@ -23,6 +26,7 @@ use super::engine::{self, Birth};
 use super::error::SwitchError;
 use super::hot::{Hot, hot};
 use super::interrupt::KillPayload;
+use super::seed::{self, AREA, AREA_ALIGN, SeedRef, Subject};
 use super::{report, trace};
 
 /// Larger bodies and values live in a box.
@@ -148,10 +152,10 @@ const UNBOUND: &BodyTable = &BodyTable {
 };
 
 /// # Safety
-/// What lies in `c`'s body place is a `T`.
-unsafe fn drop_as<T>(c: ControlRef) {
+/// What lies at `at` is a `T`, as `put` left it.
+unsafe fn drop_as<T>(at: *mut u8) {
     // SAFETY: the caller's promise.
-    drop(unsafe { take::<T>(c.body.get()) });
+    drop(unsafe { take::<T>(at) });
 }
 
 /// # Safety
@@ -226,50 +230,74 @@ pub(crate) enum Outcome<T> {
     Exited,
 }
 
-/// Moves the outcome out of the dead `c` and gives its slot back.
+/// Moves the outcome out of what is dead, and gives its place back.
 ///
 /// # Safety
-/// `T` is the type of what `c` returns.
+/// `T` is the type of what it returns.
 #[inline]
-pub(crate) unsafe fn fetch<T>(hot: &'static Hot, c: ControlRef) -> Outcome<T> {
-    let outcome = match c.ending.replace(Ending::None) {
-        // SAFETY: `record` put it there; the caller knows the type; `ending` says that it was not taken yet.
-        Ending::Returned => Outcome::Returned(unsafe { take::<T>(c.body.get()) }),
-        Ending::Panicked => match c.take_payload() {
-            Some(p) => Outcome::Panicked(p),
-            None => Outcome::Exited,
-        },
-        Ending::Exited | Ending::None => Outcome::Exited,
-    };
-    engine::release(hot, c);
+pub(crate) unsafe fn fetch<T>(hot: &'static Hot, dead: impl Into<Subject>) -> Outcome<T> {
+    let dead = dead.into();
+    // SAFETY: the caller's promise.
+    let outcome = unsafe { take_outcome::<T>(dead) };
+    dead.release(hot);
     outcome
 }
 
+/// Moves the outcome out of the seed at `address`, whose thread has ended since; `None` if it did not end before that.
+///
+/// # Safety
+/// `address` came from [`Subject::address`] of the task with this id, whose outcome was neither fetched nor given up,
+/// and is fetched by nobody else. Its hub has closed. `T` is the type of what it returns, and may be on this thread.
+pub(crate) unsafe fn fetch_left<T>(address: usize, id: u64) -> Option<Outcome<T>> {
+    // SAFETY: the caller's promise.
+    unsafe { Some(take_outcome::<T>(SeedRef::left(address, id)?.into())) }
+}
+
+/// # Safety
+/// `T` is the type of what it returns.
+#[inline(always)]
+unsafe fn take_outcome<T>(dead: Subject) -> Outcome<T> {
+    let ending = dead.take_ending();
+    if ending == Ending::Returned {
+        // SAFETY: `run` put it there; the caller knows the type; `ending` says that it was not taken yet.
+        Outcome::Returned(unsafe { take::<T>(dead.body()) })
+    } else {
+        match dead.take_payload(ending) {
+            Some(p) => Outcome::Panicked(p),
+            None => Outcome::Exited,
+        }
+    }
+}
+
 /// Drops an outcome that nobody will fetch; reports it if it is a panic. Runs user code; swallows what it panics with.
-pub(crate) fn discard(c: ControlRef) {
-    match c.ending.replace(Ending::None) {
+pub(crate) fn discard(dead: impl Into<Subject>) {
+    let dead = dead.into();
+    let ending = dead.take_ending();
+    match ending {
         Ending::Returned => {
-            if let Some(table) = c.table.get().filter(|t| t.value_needs_drop) {
+            if let Some(table) = dead.table().filter(|t| t.value_needs_drop) {
                 // SAFETY: the table's type, and `ending` says that the value was not taken.
-                if let Err(payload) = engine::caught(|| unsafe { (table.drop_value)(c) }) {
-                    report::unobserved(c, payload);
+                if let Err(payload) = engine::caught(|| unsafe { (table.drop_value)(dead.body()) })
+                {
+                    report::unobserved(dead, payload);
                 }
             }
         }
         Ending::Panicked => {
-            if let Some(payload) = c.take_payload() {
-                report::unobserved(c, payload);
+            if let Some(payload) = dead.take_payload(ending) {
+                report::unobserved(dead, payload);
             }
         }
         Ending::Exited | Ending::None => {}
     }
 }
 
-/// Whether dropping what `c` ended with may run code of others.
+/// Whether dropping what it ended with may run code of others.
 #[inline]
-pub(crate) fn discard_runs_code(c: ControlRef) -> bool {
-    match c.ending.get() {
-        Ending::Returned => c.table.get().is_some_and(|t| t.value_needs_drop),
+pub(crate) fn discard_runs_code(dead: impl Into<Subject>) -> bool {
+    let dead = dead.into();
+    match dead.ending() {
+        Ending::Returned => dead.table().is_some_and(|t| t.value_needs_drop),
         Ending::Panicked => true,
         Ending::Exited | Ending::None => false,
     }
@@ -279,10 +307,41 @@ pub(crate) fn discard_runs_code(c: ControlRef) -> bool {
 pub(crate) fn drop_unstarted(c: ControlRef) {
     if let Some(table) = c.table.get() {
         // SAFETY: the body is in place until it runs, and it never will.
-        if let Err(payload) = engine::caught(|| unsafe { (table.drop_body)(c) }) {
+        if let Err(payload) = engine::caught(|| unsafe { (table.drop_body)(c.body.get()) }) {
             report::unobserved(c, payload);
         }
     }
+}
+
+/// Whether a task with this body and this value fits into a seed.
+pub(crate) const fn fits_seed<F, Out>() -> bool {
+    let layout = layout::<F, Out>();
+    // What is boxed in a slot is small, and would be boxed in a seed as well.
+    !boxed::<F>() && !boxed::<Out>() && layout.size() <= AREA && layout.align() <= AREA_ALIGN
+}
+
+/// Makes a task that is queued without a stack: it gets one when its turn comes.
+///
+/// # Errors
+/// No stack could be promised; the body is dropped.
+///
+/// # Safety
+/// [`fits_seed`] says so; what `body` borrows must outlive the greenlet, and `E::finish` must suit `Out`.
+#[inline]
+pub(crate) unsafe fn sow<F, Out, E>(
+    hot: &'static Hot,
+    site: &'static Location<'static>,
+    body: F,
+) -> io::Result<SeedRef>
+where
+    F: FnOnce() -> Out,
+    E: Finish,
+{
+    let seed = seed::begin(hot, site, PlainTable::<F, Out, E>::TABLE)?;
+    // SAFETY: the area of a new seed is free, and has room and alignment (the caller's promise).
+    unsafe { put::<F>(seed.area(), body) };
+    hot.queue.push(seed);
+    Ok(seed)
 }
 
 /// Makes a greenlet whose body takes no message; the caller starts it.

@@ -138,6 +138,8 @@ pub(crate) mod flag {
     pub(crate) const PUBLISHED: u16 = 1 << 7;
     /// May have begun to unwind before it was suspended last (unwinding.rs).
     pub(crate) const UNSURE: u16 = 1 << 11;
+    /// Grown from a seed, in which its body lies and its outcome goes (seed.rs).
+    pub(crate) const SEEDED: u16 = 1 << 12;
 }
 
 /// What the layers above keep in a control block, without its type.
@@ -169,10 +171,10 @@ impl Upper {
 pub(crate) struct BodyTable {
     /// Runs the body to its end and records the outcome. Never unwinds.
     pub(super) run: unsafe fn(ControlRef),
-    /// Drops a body that never ran.
-    pub(super) drop_body: unsafe fn(ControlRef),
-    /// Drops a value that nobody fetched.
-    pub(super) drop_value: unsafe fn(ControlRef),
+    /// Drops a body that never ran, in its place.
+    pub(super) drop_body: unsafe fn(*mut u8),
+    /// Drops a value that nobody fetched, in the body's place.
+    pub(super) drop_value: unsafe fn(*mut u8),
     /// Whether dropping the value does anything (it may lie in a box).
     pub(super) value_needs_drop: bool,
     /// The type of the own inbox, lifetimes erased.
@@ -277,13 +279,17 @@ impl StateCell {
 pub(crate) struct IdCell(AtomicU64);
 
 impl IdCell {
+    pub(super) const fn new(id: u64) -> Self {
+        Self(AtomicU64::new(id))
+    }
+
     #[inline(always)]
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 
     #[inline(always)]
-    fn set(&self, id: u64) {
+    pub(super) fn set(&self, id: u64) {
         self.0.store(id, Ordering::Relaxed);
     }
 }
@@ -366,7 +372,7 @@ impl Control {
             yielder: Cell::new(ptr::null()),
             co: UnsafeCell::new(MaybeUninit::uninit()),
             park_epoch: Cell::new(0),
-            id: IdCell(AtomicU64::new(0)),
+            id: IdCell::new(0),
             table: Cell::new(None),
             body: Cell::new(ptr::null_mut()),
             upper: Upper::new(),
@@ -484,14 +490,26 @@ impl Control {
         if self.is_native() {
             return None;
         }
-        let class = usize::from(self.flags.get() >> flag::CLASS & 0b11);
+        let size = match self.flags.get() >> flag::CLASS & 0b11 {
+            0 => StackSize::K64,
+            1 => StackSize::K256,
+            _ => StackSize::M1,
+        };
+        Some(self.slot_of(size))
+    }
+
+    /// As [`slot`](Self::slot), for one that lives in a slot of this class.
+    #[inline]
+    pub(super) fn slot_of(&self, size: StackSize) -> Slot {
         let header = ptr::from_ref(self)
             .cast::<u8>()
-            .wrapping_add(size_of::<Self>());
-        let header = NonNull::new(header.cast_mut().cast())?;
-        // SAFETY: the header follows the control block (`in_slot`); the class was noted by `begin`. Whether the slot is
-        // live is the caller's concern as for every use of a control block that may be stale (the file's head).
-        Some(unsafe { Slot::from_header(header, StackSize::from_number(class)?) })
+            .wrapping_add(size_of::<Self>())
+            .cast_mut()
+            .cast();
+        // SAFETY: the header follows the control block (`in_slot`), so it is not at 0; the class was noted by `begin`, and
+        // callers that name it know it. Whether the slot is live is the caller's concern as for every use of a control
+        // block that may be stale (the file's head).
+        unsafe { Slot::from_header(NonNull::new_unchecked(header), size) }
     }
 
     /// Where it was spawned.

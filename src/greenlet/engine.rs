@@ -26,7 +26,7 @@
 //! This file holds no borrow across a switch (invariant 5), and knows the hub only as `Hot::next`.
 
 use core::mem::{ManuallyDrop, MaybeUninit};
-use core::num::NonZeroUsize;
+use core::num::{NonZeroU64, NonZeroUsize};
 use core::panic::Location;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -39,10 +39,11 @@ use super::control::{BodyTable, Co, ControlRef, Ending, Payload, State, attentio
 use super::error::{Deadlock, SwitchError};
 use super::hot::{Hot, Phase, here, hot};
 use super::interrupt;
+use super::seed::embodied;
 use super::unwinding::{self, counted};
 pub(crate) use super::unwinding::{may_raise, recover, unwinding};
 use super::{ending, family, probe, trace};
-use crate::stack::{SlotStack, StackSize};
+use crate::stack::{Slot, SlotStack, StackSize};
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Resume and suspend
@@ -116,7 +117,8 @@ fn next_from_hub(hot: &'static Hot) -> ControlRef {
 #[inline(always)]
 fn pick(hot: &'static Hot) -> ControlRef {
     match hot.queue.pop_in_budget() {
-        Some(c) => {
+        Some(entry) => {
+            let c = embodied(hot, entry);
             c.state.set(State::Live);
             hot.current.set(Some(c));
             c
@@ -212,7 +214,8 @@ fn begin_thread(hot: &'static Hot) -> ControlRef {
 /// The turn of a thread that has no hub: runs what is runnable, else tells main that its wait is hopeless.
 fn next_without_hub(hot: &'static Hot) -> ControlRef {
     hot.queue.set_budget(u32::MAX);
-    if let Some(c) = hot.queue.pop_in_budget() {
+    if let Some(entry) = hot.queue.pop_in_budget() {
+        let c = embodied(hot, entry);
         c.state.set(State::Live);
         hot.current.set(Some(c));
         return c;
@@ -256,29 +259,54 @@ pub(super) unsafe fn create(
     let slot = hot.with_arena(|a| a.alloc(birth.size))?;
     hot.live.set(live);
     hot.queue.reserve(live + 1);
-    // SAFETY: the slot was just allocated by this thread's arena.
+    // SAFETY: the slot was just allocated by this thread's arena; the stack begins below the area.
+    unsafe {
+        let c = settle_in(hot, slot, hot.unique_id(), birth, table);
+        let body = (c.address() - area.size()) & !(area.align() - 1);
+        c.body.set(body as *mut u8);
+        lay_stack(c, slot, body & !(corosensei::stack::STACK_ALIGNMENT - 1));
+        Ok(c)
+    }
+}
+
+/// Makes the control block of a new greenlet in `slot`. State New.
+///
+/// # Safety
+/// The slot was just allocated by this thread's arena.
+#[inline(always)]
+pub(super) unsafe fn settle_in(
+    hot: &'static Hot,
+    slot: Slot,
+    id: NonZeroU64,
+    birth: Birth,
+    table: &'static BodyTable,
+) -> ControlRef {
+    // SAFETY: the caller's promise.
     let c = unsafe { ControlRef::in_slot(slot) };
-    let id = hot.unique_id();
     slot.open(id, birth.site);
     c.begin(slot, id, birth.flags);
     c.attention.set(hot.root.attention.get() & attention::TRACE);
     c.state.set(State::New);
     c.table.set(Some(table));
-    let body = (c.address() - area.size()) & !(area.align() - 1);
-    c.body.set(body as *mut u8);
-    // SAFETY: no slot lies near address 0, and the area is small.
-    let base =
-        unsafe { NonZeroUsize::new_unchecked(body & !(corosensei::stack::STACK_ALIGNMENT - 1)) };
-    c.set_frames_end(base.get() - FIRST_FRAMES);
-    // SAFETY: the stack lies in the slot below `base`, which nothing else uses (invariant 10: it is freed only when the
-    // greenlet is dead); the closure borrows nothing.
+    c
+}
+
+/// Makes the coroutine of the new `c`, whose stack begins at `base` in `slot`.
+///
+/// # Safety
+/// `base` is aligned for a stack, not above `c`, and near it; `c` was just made in `slot`.
+#[inline(always)]
+pub(super) unsafe fn lay_stack(c: ControlRef, slot: Slot, base: usize) {
+    // SAFETY: no slot lies near address 0. The stack lies in the slot below `base`, which nothing else uses (invariant
+    // 10: it is freed only when the greenlet is dead); the closure borrows nothing.
     unsafe {
+        let base = NonZeroUsize::new_unchecked(base);
+        c.set_frames_end(base.get() - FIRST_FRAMES);
         let co = Co::with_stack_unchecked(SlotStack::new(slot, base), move |yielder, ()| {
             entry(c, yielder)
         });
         (*c.co.get()).write(co);
     }
-    Ok(c)
 }
 
 /// The first frame of every greenlet.
@@ -293,8 +321,9 @@ fn entry(c: ControlRef, yielder: &Yielder<(), ()>) {
         {
             // Killed before it started: its body never runs. A first message that waits for it is dropped with it.
             c.ignore(attention::KIND);
+            // Its kill is over with that: held back from what the captures' destructors may wait for.
             c.ending.set(Ending::Exited);
-            body::drop_unstarted(c);
+            interrupt::shielded(c, || body::drop_unstarted(c));
         } else {
             // SAFETY: `create`'s contract: the body in place has the table's type.
             unsafe { (table.run)(c) };
@@ -307,8 +336,14 @@ fn entry(c: ControlRef, yielder: &Yielder<(), ()>) {
 /// Gives a dead greenlet's slot back. Its outcome was fetched or dropped.
 #[inline]
 pub(crate) fn release(hot: &'static Hot, c: ControlRef) {
+    release_slot(hot, c, c.slot());
+}
+
+/// As [`release`], by who knows the slot.
+#[inline]
+pub(super) fn release_slot(hot: &'static Hot, c: ControlRef, slot: Option<Slot>) {
     debug_assert_eq!(c.state.get(), State::Dead);
-    let slot = c.slot();
+    debug_assert_eq!(slot, c.slot());
     if c.attention.get() & attention::TRACE != 0 {
         trace::forget(hot, c);
     }

@@ -22,6 +22,7 @@ use super::control::{Control, ControlRef, State};
 use super::error::Deadlock;
 use super::probe::Probe;
 use super::run_queue::RunQueue;
+use super::seed::Seeds;
 use crate::stack::Arena;
 
 /// What stage of its life the thread's runtime is in.
@@ -55,7 +56,7 @@ pub(crate) struct Hot {
     pub(crate) unwinding: Cell<u32>,
     /// How often that count was wiped.
     pub(super) slate: Cell<u32>,
-    /// Slots in use on this thread.
+    /// Slots in use on this thread, or promised.
     pub(crate) live: Cell<u32>,
     pub(crate) phase: Cell<Phase>,
     /// The dead greenlet whose outcome is in flight.
@@ -75,6 +76,7 @@ pub(crate) struct Hot {
     /// Who was traced last.
     pub(crate) traced: Cell<Option<ControlRef>>,
     pub(crate) arena: ManuallyDrop<UnsafeCell<Arena>>,
+    pub(super) seeds: ManuallyDrop<UnsafeCell<Seeds>>,
     /// The thread's own stack.
     pub(crate) root: ManuallyDrop<Control>,
     /// The hub: never resumed, it stands in `current` while the trampoline decides.
@@ -111,6 +113,7 @@ impl Hot {
             drop_ext: Cell::new(None),
             traced: Cell::new(None),
             arena: ManuallyDrop::new(UnsafeCell::new(Arena::new())),
+            seeds: ManuallyDrop::new(UnsafeCell::new(Seeds::new())),
             root: ManuallyDrop::new(Control::new_native(State::Live)),
             hub: ManuallyDrop::new(Control::new_native(State::Live)),
         }
@@ -189,6 +192,13 @@ impl Hot {
         // SAFETY: invariants 4 and 5: `Hot` is one thread's, every caller passes a closure of this crate that
         // neither switches nor runs user code, so no second borrow can begin before this one ends.
         f(unsafe { &mut *self.arena.get() })
+    }
+
+    /// Runs `f` on this thread's seeds. As for [`with_arena`](Self::with_arena), `f` may not call user code.
+    #[inline]
+    pub(crate) fn with_seeds<R>(&self, f: impl FnOnce(&mut Seeds) -> R) -> R {
+        // SAFETY: as in `with_arena`.
+        f(unsafe { &mut *self.seeds.get() })
     }
 }
 

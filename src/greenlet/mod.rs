@@ -58,6 +58,7 @@ pub(crate) mod probe;
 pub(crate) mod report;
 pub(crate) mod run_queue;
 mod scope;
+pub(crate) mod seed;
 mod thread_end;
 pub(crate) mod trace;
 mod unwinding;

@@ -14,6 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, RwLock};
 
 use super::control::{ControlRef, Payload, flag};
+use super::seed::Subject;
 
 /// What happens to a panic that nobody observes: no join, no link, no parent.
 #[derive(Clone, Default)]
@@ -145,9 +146,13 @@ fn line(text: core::fmt::Arguments<'_>) {
 }
 
 /// Reports a panic by the policy, and drops its payload.
-pub(crate) fn unobserved(c: ControlRef, payload: Payload) {
+pub(crate) fn unobserved(whose: impl Into<Subject>, payload: Payload) {
+    report(whose.into(), payload);
+}
+
+fn report(whose: Subject, payload: Payload) {
     if super::interrupt::is_interrupt(&*payload) {
-        // Who was killed while it dropped something of `c`: its kill comes again at its next wait.
+        // Who was killed while it dropped something of another's: its kill comes again at its next wait.
         return;
     }
     let policy = POLICY
@@ -155,9 +160,9 @@ pub(crate) fn unobserved(c: ControlRef, payload: Payload) {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
         .clone();
     let panic = UnobservedPanic {
-        id: c.id.get(),
-        name: c.name(),
-        site: c.site(),
+        id: whose.id(),
+        name: whose.name(),
+        site: whose.site(),
         payload: &*payload,
     };
     match policy {

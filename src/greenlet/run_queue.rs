@@ -9,6 +9,8 @@
 //!               ^head   ^tail     counters only grow; `& mask` finds the place
 //! ```
 //!
+//! An entry is a control block, or the seed of a task that had none when it was queued (seed.rs).
+//!
 //! `budget` counts down the picks left in this turn; at zero the hub gets its turn even if entries are left
 //! (invariant 11). This file may not look into a control block, but for the hint of how deep its frames are.
 
@@ -16,6 +18,7 @@ use core::cell::Cell;
 use core::ptr;
 
 use super::control::ControlRef;
+use super::seed::{Entry, Subject};
 
 /// How many entries ahead of the one picked the control block is fetched into the cache.
 const CONTROL_AHEAD: u32 = 8;
@@ -29,7 +32,7 @@ const MANY: u32 = (1 << 15) - 1;
 
 /// See the file's head.
 pub(crate) struct RunQueue {
-    slots: Cell<*mut Option<ControlRef>>,
+    slots: Cell<*mut Option<Entry>>,
     mask: Cell<u32>,
     head: Cell<u32>,
     tail: Cell<u32>,
@@ -50,7 +53,8 @@ impl RunQueue {
     /// Makes room for `n` entries in all. Allocates when it has to grow.
     #[inline]
     pub(crate) fn reserve(&self, n: u32) {
-        if self.slots.get().is_null() || n > self.mask.get() {
+        // Without a ring, the mask is 0.
+        if n > self.mask.get() {
             self.grow(n);
         }
     }
@@ -58,8 +62,8 @@ impl RunQueue {
     #[cold]
     fn grow(&self, n: u32) {
         let capacity = (n + 1).next_power_of_two().max(64);
-        let new: Box<[Option<ControlRef>]> = (0..capacity).map(|_| None).collect();
-        let new = Box::into_raw(new).cast::<Option<ControlRef>>();
+        let new: Box<[Option<Entry>]> = (0..capacity).map(|_| None).collect();
+        let new = Box::into_raw(new).cast::<Option<Entry>>();
         let (head, tail) = (self.head.get(), self.tail.get());
         let mut i = head;
         while i != tail {
@@ -93,17 +97,17 @@ impl RunQueue {
 
     /// Appends a greenlet that is not queued yet.
     #[inline(always)]
-    pub(crate) fn push(&self, c: ControlRef) {
+    pub(crate) fn push(&self, c: impl Into<Entry>) {
         let tail = self.tail.get();
         debug_assert!(tail.wrapping_sub(self.head.get()) <= self.mask.get());
         // SAFETY: invariant 3: each live greenlet is queued at most once and `reserve` made room for all of them.
-        unsafe { *self.slots.get().add((tail & self.mask.get()) as usize) = Some(c) };
+        unsafe { *self.slots.get().add((tail & self.mask.get()) as usize) = Some(c.into()) };
         self.tail.set(tail.wrapping_add(1));
     }
 
     /// Takes the oldest entry, if the turn's budget allows another and there is one.
     #[inline(always)]
-    pub(crate) fn pop_in_budget(&self) -> Option<ControlRef> {
+    pub(crate) fn pop_in_budget(&self) -> Option<Subject> {
         let head = self.head.get();
         let budget = self.budget.get();
         if head == self.tail.get() || budget == 0 {
@@ -119,9 +123,9 @@ impl RunQueue {
             let ahead = |n: u32| *slots.add((head.wrapping_add(n) & mask) as usize);
             prefetch_control(ahead(CONTROL_AHEAD));
             if mask >= MANY {
-                ahead(FRAMES_AHEAD).inspect(|c| prefetch_frames(*c));
+                ahead(FRAMES_AHEAD).inspect(|e| prefetch_rest(*e));
             }
-            ahead(0)
+            ahead(0).map(Entry::subject)
         }
     }
 
@@ -138,6 +142,17 @@ impl RunQueue {
                 slots.add((head.wrapping_add(n) & mask) as usize),
             );
         }
+    }
+
+    /// If there is no entry and the turn's budget allows a pick, uses that up: the caller has picked another way.
+    #[inline]
+    pub(super) fn spend_if_empty(&self) -> bool {
+        let budget = self.budget.get();
+        let empty = self.head.get() == self.tail.get() && budget != 0;
+        if empty {
+            self.budget.set(budget - 1);
+        }
+        empty
     }
 
     /// Entries waiting.
@@ -162,11 +177,21 @@ const FRAME_LINES: usize = 9;
 /// What suspending stores below the frame that says where the frames end.
 const SAVED: usize = 40;
 
-/// Brings the control block's first line near, and with it the page's translation.
+/// Brings the first line of a control block or a seed near, and with it the page's translation.
 #[inline(always)]
-fn prefetch_control(c: Option<ControlRef>) {
+fn prefetch_control(entry: Option<Entry>) {
     // None is the null pointer: to fetch it does nothing, and costs less than to look.
-    prefetch_line(c.map_or(ptr::null(), ControlRef::as_ptr).cast());
+    prefetch_line(entry.map_or(ptr::null(), Entry::line));
+}
+
+/// Brings near what else is needed to run what an entry names.
+#[inline]
+fn prefetch_rest(entry: Entry) {
+    match entry.subject() {
+        Subject::Control(c) => prefetch_frames(c),
+        // A stack that was used just now is near already.
+        Subject::Seed(_) => prefetch_line(entry.line().wrapping_add(64)),
+    }
 }
 
 /// Brings near what a wake touches: both lines of the control block, without reading them.

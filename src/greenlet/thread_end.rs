@@ -41,5 +41,7 @@ impl Drop for Watch {
         // SAFETY: invariant 9: once, here; `Phase::Ended` keeps handles from looking at control blocks, and the arena
         // itself keeps the slabs that hold live greenlets.
         unsafe { core::ptr::drop_in_place(hot.arena.get()) };
+        // SAFETY: as above; what is somebody's stays mapped.
+        unsafe { core::ptr::drop_in_place(hot.seeds.get()) };
     }
 }

@@ -3,6 +3,7 @@
 //! | called               | for                                    | if not                     |
 //! | -------------------- | -------------------------------------- | -------------------------- |
 //! | `unpark`             | the park (or delayed start) of an epoch | does nothing: a stale wake |
+//! | `hand_over`          | the park of an epoch, by who ends      | does nothing: a stale wake |
 //! | `wake_for_interrupt` | any wait, to look at what is due        | does nothing               |
 //! | `make_runnable`      | who is known to wait                    | forbidden                  |
 //!
@@ -53,6 +54,21 @@ pub(crate) fn unpark(hot: &'static Hot, c: ControlRef, epoch: u64) -> bool {
             true
         }
         _ => false,
+    }
+}
+
+/// As [`unpark`], by a task that ends and then gives control to the hub. If the hub would run `c` next anyway, as nobody
+/// else is runnable and its turn lasts, `c` is named the next at once.
+///
+/// That is no switch (invariant 4): it says who is next, as the hub does.
+#[inline]
+pub(crate) fn hand_over(hot: &'static Hot, c: ControlRef, epoch: u64) {
+    if c.park_epoch.get() == epoch && c.state.get() == State::Parked && hot.queue.spend_if_empty() {
+        c.park_epoch.set(0);
+        c.state.set(State::Live);
+        hot.current.set(Some(c));
+    } else {
+        unpark(hot, c, epoch);
     }
 }
 

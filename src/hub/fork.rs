@@ -15,6 +15,7 @@ use super::sched::{self, Limits};
 use crate::greenlet::control::{ControlRef, attention, flag};
 use crate::greenlet::engine;
 use crate::greenlet::hot::{Hot, Phase, hot};
+use crate::greenlet::seed;
 
 /// Exit status of a child whose control reached its parent's hub (`EX_SOFTWARE`).
 const EXIT_STATUS: i32 = 70;
@@ -93,6 +94,7 @@ pub fn reinit() -> io::Result<()> {
     hot.queue.clear();
     // They are in no count of the new hub, and nothing here is to end them.
     engine::for_each(hot, |c| c.clear_flag(flag::TASK));
+    seed::abandon(hot);
     hot.hub_data.set(std::ptr::null());
     hot.phase.set(Phase::Active);
     if let Err(error) = sched::start(hot, limits) {

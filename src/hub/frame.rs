@@ -105,6 +105,7 @@ impl fmt::Debug for Frame<'_> {
 }
 
 /// Hangs `frame` off `c` while `f` runs.
+#[inline]
 pub(crate) fn with_frame<R>(c: ControlRef, frame: &Frame<'_>, f: impl FnOnce() -> R) -> R {
     struct Restore(ControlRef, *const ());
     impl Drop for Restore {

@@ -10,6 +10,7 @@ use crate::clock::{Instant, deadline_after, end_simulation};
 use crate::greenlet::control::{ControlRef, State, attention, flag};
 use crate::greenlet::engine;
 use crate::greenlet::hot::{Hot, Phase, hot};
+use crate::greenlet::seed::Subject;
 use crate::greenlet::wake;
 use crate::timers::{TimerFlags, TimerId};
 
@@ -103,7 +104,18 @@ fn idle(
 }
 
 /// Asks for the end of a task: it unwinds at its wait, or never starts.
-pub(crate) fn kill_task(hot: &'static Hot, c: ControlRef) {
+pub(crate) fn kill_task(hot: &'static Hot, task: impl Into<Subject>) {
+    let c = match task.into() {
+        Subject::Control(c) => c,
+        Subject::Seed(seed) => match seed.grown() {
+            Some(c) => c,
+            None => {
+                // Unstarted: it is in the run queue, and sees it when its turn comes. Or dead.
+                seed.kill();
+                return;
+            }
+        },
+    };
     match c.state.get() {
         State::Free | State::Dead => {}
         State::New => {
@@ -164,6 +176,9 @@ pub fn shutdown(grace: Duration) -> Shutdown {
                 if c.has(flag::TASK) && c.attention.get() & attention::KILL == 0 {
                     victims.push((c, c.id.get()));
                 }
+            });
+            hot.with_seeds(|s| {
+                s.for_each(|seed| some |= seed.is_unstarted() && seed.kill());
             });
             for (c, id) in victims {
                 if c.id.get() == id {

@@ -34,6 +34,7 @@ use crate::greenlet::error::Deadlock;
 use crate::greenlet::hot::{Hot, Phase, hot};
 use crate::greenlet::report;
 use crate::greenlet::run_queue::prefetch_for_wake;
+use crate::greenlet::seed::{Subject, embodied};
 use crate::greenlet::wake;
 use crate::reactor::{Reactor, Wait};
 use crate::stack::StackSize;
@@ -175,6 +176,13 @@ pub(crate) fn local(_hub: &'static Hub, address: usize) -> ControlRef {
     unsafe { ControlRef::from_address(address) }
 }
 
+/// As [`local`], for what may be a seed.
+#[inline]
+pub(crate) fn local_subject(_hub: &'static Hub, address: usize) -> Subject {
+    // SAFETY: as in `local`; seed.rs says the same of seeds.
+    unsafe { Subject::from_address(address) }
+}
+
 /// Calls `f` with the word on which the wait of a greenlet of any thread is granted; `None` if its hub has ended.
 ///
 /// `control` is an address that came from that hub's own thread, together with `hub`.
@@ -302,19 +310,22 @@ impl Hub {
     /// [`LimitReached`](super::LimitReached).
     #[inline]
     pub(crate) fn admit(&self, hot: &'static Hot, size: StackSize) -> io::Result<()> {
-        let limits = self.limits.get();
-        if self.tasks.get() >= limits.tasks || limits.stack_bytes != usize::MAX {
-            return self.admit_slowly(hot, size, limits);
+        if self.tasks.get() >= self.limits.get().tasks
+            || self.limits.get().stack_bytes != usize::MAX
+        {
+            return self.admit_slowly(hot, size);
         }
         Ok(())
     }
 
     #[cold]
-    fn admit_slowly(&self, hot: &'static Hot, size: StackSize, limits: Limits) -> io::Result<()> {
+    fn admit_slowly(&self, hot: &'static Hot, size: StackSize) -> io::Result<()> {
+        let limits = self.limits.get();
         let refused = if self.tasks.get() >= limits.tasks {
             LimitReached::Tasks(limits.tasks)
         } else {
-            let used = hot.with_arena(|a| a.stats().live_bytes);
+            let stats = hot.with_arena(|a| a.stats());
+            let used = stats.live_bytes + stats.promised_bytes;
             if used + size.bytes() <= limits.stack_bytes {
                 return Ok(());
             }
@@ -324,6 +335,7 @@ impl Hub {
     }
 
     /// A task was made.
+    #[inline]
     pub(crate) fn task_began(&self, daemon: bool) {
         self.tasks.set(self.tasks.get() + 1);
         if !daemon {
@@ -342,11 +354,12 @@ impl Hub {
             self.tasks_held.set(held);
             wake |= held <= 1;
         }
-        if wake {
+        if wake && !self.idle_waiters.borrow().is_empty() {
             self.wake_idle_waiters(hot);
         }
     }
 
+    #[cold]
     fn wake_idle_waiters(&self, hot: &'static Hot) {
         let waiters = self.idle_waiters.take();
         for w in waiters {
@@ -368,6 +381,7 @@ impl Hub {
             ..self.limits.get()
         });
         self.owner.close(|message| take_message(hot, message));
+        hot.with_seeds(|seeds| seeds.leave());
         // As for std's thread-locals: what each round leaves behind is served a few times, not for ever.
         for _ in 0..5 {
             self.run_callbacks(hot);
@@ -589,7 +603,7 @@ fn pick(hot: &'static Hot, hub: &Hub) -> Option<ControlRef> {
     if let Some(simulation) = &hub.simulation {
         simulation.choose(&hot.queue);
     }
-    let c = hot.queue.pop_in_budget()?;
+    let c = embodied(hot, hot.queue.pop_in_budget()?);
     hub.looked.set(false);
     if !hub.callbacks.borrow().is_empty() {
         hot.queue.set_budget(0);

@@ -5,6 +5,7 @@
 
 use core::fmt;
 use core::panic::Location;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,8 +113,9 @@ pub fn dump() -> Dump {
         tasks.push(of(hot, c, stack));
     }
     // Tasks that have no stack yet.
+    let seen: HashSet<TaskId> = tasks.iter().map(|t| t.id).collect();
     for info in task::list() {
-        if tasks.iter().all(|t| t.id != info.id) {
+        if !seen.contains(&info.id) {
             tasks.push(TaskDump {
                 id: info.id,
                 name: info.name,

@@ -16,7 +16,9 @@
 //!   puts mappings beside each other, so something else would have to lie in between that is as large. Links inside the
 //!   slots would fault in a page each.
 //! - Room for all slots is made in both lists when a slab is mapped. So `free` cannot allocate, hence cannot fail.
-//! - What is live is what is in neither list; nothing is counted on the hot path.
+//! - What is live is what is in neither list; nothing is counted on the hot path, but for the slots that are promised:
+//!   those stay in the lists until they are taken, and no other `alloc` gets the last of them. So what was promised is
+//!   there, and a promise takes no memory.
 //!
 //! The arena never gives memory back on the way of `alloc` and `free`, never touches a slot other than its header, and
 //! when dropped unmaps only slabs of which every carved slot is in a list (invariant 9).
@@ -51,9 +53,11 @@ pub(crate) struct MemoryStats {
     pub(crate) reserved: usize,
     /// Slots handed out.
     pub(crate) live: usize,
-    /// The sizes of the slots handed out, in bytes: what a limit on stack memory counts.
+    /// The sizes of the slots handed out, in bytes.
     pub(crate) live_bytes: usize,
-    /// Slots ready to be handed out.
+    /// The same of the slots promised. A limit on stack memory counts both.
+    pub(crate) promised_bytes: usize,
+    /// Slots ready to be handed out, the promised ones among them.
     pub(crate) free: usize,
     /// Those of the free slots whose pages are still present.
     pub(crate) warm: usize,
@@ -63,6 +67,8 @@ pub(crate) struct MemoryStats {
 struct Class {
     warm: Vec<u32>,
     cold: Vec<u32>,
+    /// Free slots that somebody may count on: never more than there are in the two lists.
+    promised: usize,
     /// The page from which those in the lists are counted.
     origin: usize,
     /// Only the last one has slots that are not carved yet.
@@ -89,6 +95,7 @@ impl Class {
         Class {
             warm: Vec::new(),
             cold: Vec::new(),
+            promised: 0,
             origin: 0,
             slabs: Vec::new(),
             carved: 0,
@@ -99,6 +106,12 @@ impl Class {
 
     fn free(&self) -> usize {
         self.warm.len() + self.cold.len()
+    }
+
+    /// Whether no free slot is left that is not promised.
+    #[inline]
+    fn used_up(&self) -> bool {
+        self.free() <= self.promised
     }
 
     fn live(&self) -> usize {
@@ -157,6 +170,12 @@ impl Class {
         self.mapped = mapped;
         self.slabs.push(slab);
         Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn pop_cold(&mut self) -> u32 {
+        self.cold.pop().expect("a slot that is not used up")
     }
 
     /// Gives the pages of all but the `keep` latest freed slots back.
@@ -230,11 +249,55 @@ impl Arena {
     /// message names `vm.max_map_count`.
     #[inline]
     pub(crate) fn alloc(&mut self, size: StackSize) -> io::Result<Slot> {
-        let number = match self.classes[size as usize].warm.pop() {
+        if self.classes[size as usize].used_up() {
+            self.grow(size)?;
+        }
+        Ok(self.take(size))
+    }
+
+    /// Sees to it that a slot will be there for a later [`alloc_promised`](Self::alloc_promised), whatever is allocated
+    /// in between.
+    ///
+    /// # Errors
+    ///
+    /// As [`alloc`](Self::alloc).
+    #[inline]
+    pub(crate) fn promise(&mut self, size: StackSize) -> io::Result<()> {
+        if self.classes[size as usize].used_up() {
+            self.grow(size)?;
+        }
+        self.classes[size as usize].promised += 1;
+        Ok(())
+    }
+
+    /// The slot of an earlier [`promise`](Self::promise), one for each.
+    ///
+    /// # Panics
+    ///
+    /// If none was promised.
+    #[inline]
+    pub(crate) fn alloc_promised(&mut self, size: StackSize) -> Slot {
+        let class = &mut self.classes[size as usize];
+        assert!(class.promised > 0, "no slot was promised");
+        class.promised -= 1;
+        self.take(size)
+    }
+
+    /// Takes back `n` promises that were not kept yet.
+    pub(crate) fn forget_promises(&mut self, size: StackSize, n: usize) {
+        let class = &mut self.classes[size as usize];
+        class.promised = class.promised.saturating_sub(n);
+    }
+
+    /// A free slot, of which there is one.
+    #[inline]
+    fn take(&mut self, size: StackSize) -> Slot {
+        let class = &mut self.classes[size as usize];
+        let number = match class.warm.pop() {
             Some(number) => number,
-            None => self.alloc_cold(size)?,
+            None => class.pop_cold(),
         };
-        let page = page(number, self.classes[size as usize].origin);
+        let page = page(number, class.origin);
         // SAFETY: numbers in the free lists are those of carved slots of their class, and this one just left its list.
         let slot = unsafe { Slot::with_last_page(page, size) };
         #[cfg(feature = "sanitizer")]
@@ -243,15 +306,13 @@ impl Arena {
         unsafe {
             unpoison(slot);
         }
-        Ok(slot)
+        slot
     }
 
+    /// Adds free slots to a class.
     #[cold]
     #[inline(never)]
-    fn alloc_cold(&mut self, size: StackSize) -> io::Result<u32> {
-        if let Some(n) = self.classes[size as usize].cold.pop() {
-            return Ok(n);
-        }
+    fn grow(&mut self, size: StackSize) -> io::Result<()> {
         if !self.prepared {
             // Before the first guard is there to be hit.
             overflow::install();
@@ -259,9 +320,7 @@ impl Arena {
             self.prepared = true;
         }
         let rung = self.rung.unwrap_or_else(guard::best);
-        let class = &mut self.classes[size as usize];
-        class.grow(size, rung, self.budget)?;
-        Ok(class.cold.pop().expect("growing adds a slot or fails"))
+        self.classes[size as usize].grow(size, rung, self.budget)
     }
 
     /// Takes a slot back, pages and all.
@@ -336,6 +395,7 @@ impl Arena {
                 reserved: sum.reserved + class.slabs.iter().map(Slab::len).sum::<usize>(),
                 live: sum.live + class.live(),
                 live_bytes: sum.live_bytes + class.live() * size.bytes(),
+                promised_bytes: sum.promised_bytes + class.promised * size.bytes(),
                 free: sum.free + class.free(),
                 warm: sum.warm + class.warm.len(),
             },

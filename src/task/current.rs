@@ -23,6 +23,7 @@ use crate::clock::{Instant, deadline_after};
 use crate::greenlet::control::{ControlRef, State, flag};
 use crate::greenlet::engine;
 use crate::greenlet::hot::{Hot, hot};
+use crate::greenlet::seed::Subject;
 use crate::greenlet::wake;
 use crate::hub::HubHandle;
 use crate::hub::frame::with_wait;
@@ -66,12 +67,12 @@ impl Task {
     /// Never switches.
     pub fn unpark(&self) {
         match self.address.look() {
-            Seen::Here(hot, _, c) => {
-                if self.address.is(c) {
-                    unpark_here(hot, c);
+            Seen::Here(hot, _, task) => {
+                if self.address.is(task) {
+                    unpark_here(hot, task);
                 }
             }
-            Seen::There => self.address.call(|hot, _, c| unpark_here(hot, c)),
+            Seen::There => self.address.call(|hot, _, task| unpark_here(hot, task)),
             Seen::Gone => {}
         }
     }
@@ -94,7 +95,9 @@ impl fmt::Debug for Task {
     }
 }
 
-fn unpark_here(hot: &'static Hot, c: ControlRef) {
+fn unpark_here(hot: &'static Hot, task: Subject) {
+    // Ended: nobody will ever look for the token.
+    let Some(c) = task.control(hot) else { return };
     let bits = c.upper.handle.get();
     c.upper.handle.set(bits | TOKEN);
     // Not New: a task whose start time has not come has an epoch too, and is not started by this.
@@ -293,6 +296,20 @@ pub fn list() -> Vec<TaskInfo> {
         }
     });
     let mut infos: Vec<_> = tasks.into_iter().map(|c| info(hot, c)).collect();
+    hot.with_seeds(|seeds| {
+        seeds.for_each(|seed| {
+            if seed.is_unstarted() {
+                infos.push(TaskInfo {
+                    id: TaskId(seed.id()),
+                    name: None,
+                    state: TaskState::Runnable,
+                    waits_for: None,
+                    spawned_at: seed.site(),
+                    daemon: false,
+                });
+            }
+        });
+    });
     infos.sort_unstable_by_key(|i| i.id);
     infos
 }

@@ -17,8 +17,8 @@ use std::sync::{Arc, LazyLock};
 use super::handle::{JoinError, JoinHandle, Place, Seen};
 use super::record::{Outcome, Watch, add_watcher};
 use super::remote::{self, Mailbox};
-use crate::greenlet::control::{ControlRef, State};
 use crate::greenlet::hot::{Phase, hot};
+use crate::greenlet::seed::Subject;
 use crate::hub::error;
 use crate::park::{Lock, Waiting};
 
@@ -55,7 +55,7 @@ impl<T> Drop for Polled<T> {
 struct Wakes(Arc<Lock<Option<Waker>>>);
 
 impl Watch for Wakes {
-    fn tell(self: Box<Self>, _: Option<ControlRef>) {}
+    fn tell(self: Box<Self>, _: Option<Subject>) {}
 
     fn gone(&self) -> bool {
         Arc::strong_count(&self.0) == 1
@@ -91,8 +91,16 @@ impl<T> JoinHandle<T> {
         out
     }
 
-    /// The outcome was taken, and the handle is still there: it is that of nothing now.
-    fn taken(&mut self, result: Result<T, JoinError>) -> Poll<Result<T, JoinError>> {
+    /// The outcome was taken, and the handle is still there: it is that of nothing now. Of a task that is lost, it is what
+    /// that has left.
+    fn taken(&mut self, result: Result<T, JoinError>) -> Poll<Result<T, JoinError>>
+    where
+        T: 'static,
+    {
+        let result = match result {
+            Err(JoinError::Lost) => remote::left_behind(self).unwrap_or(Err(JoinError::Lost)),
+            result => result,
+        };
         self.address.place = Place::Born(Arc::clone(&TAKEN));
         Poll::Ready(result)
     }
@@ -131,26 +139,30 @@ impl<T: 'static> Future for JoinHandle<T> {
                 }
                 Poll::Pending
             }
-            Seen::Here(hot, _, c) => {
+            Seen::Here(hot, _, task) => {
                 // Polled on another thread before: the outcome may be on the way there.
                 if let Some(Polled::There(_)) = this.polled.as_deref()
                     && let Some(result) = this.end_polling()
                 {
                     return this.taken(result);
                 }
-                if !this.address.is(c) {
+                if !this.address.is(task) {
                     return this.taken(Err(JoinError::Lost));
                 }
-                if c.state.get() == State::Dead {
+                if task.is_dead() {
                     drop(this.polled.take());
-                    return this.taken(remote::outcome::<T>(hot, c));
+                    return this.taken(remote::outcome::<T>(hot, task));
                 }
                 let fresh = Some(cx.waker().clone());
                 if let Some(Polled::Here(waker)) = this.polled.as_deref() {
                     drop(waker.with(|waker| core::mem::replace(waker, fresh)));
                 } else {
                     let waker = Arc::new(Lock::new(fresh));
-                    add_watcher(c, Box::new(Wakes(Arc::clone(&waker))));
+                    let wakes = Wakes(Arc::clone(&waker));
+                    // It lives, so it has one or gets one.
+                    if let Some(c) = task.control(hot) {
+                        add_watcher(c, Box::new(wakes));
+                    }
                     this.polled = Some(Box::new(Polled::Here(waker)));
                 }
                 Poll::Pending

@@ -1,8 +1,8 @@
 //! `JoinHandle`: a task as others see it, on its own thread or on another.
 //!
-//! A handle is plain data: the hub's name, the control block's address, the id. On the task's own thread it looks at the
-//! control block; from another thread everything is a message to the hub (remote.rs), and only `is_finished` reads one
-//! atomic, inside the hub's gate (invariant 1).
+//! A handle is plain data: the hub's name, the address of the task's seed or control block, the id. On the task's own
+//! thread it looks there; from another thread everything is a message to the hub (remote.rs), and only `is_finished` reads
+//! two atomics, inside the hub's gate (invariant 1).
 #![forbid(unsafe_code)]
 
 use core::fmt;
@@ -20,11 +20,12 @@ use super::record::{DETACHED, Joiner, Link, OBSERVED, Outcome, peek_ext, settle,
 use super::remote;
 use crate::clock::{Instant, deadline_after};
 use crate::greenlet::body;
-use crate::greenlet::control::{ControlRef, State};
+use crate::greenlet::control::flag;
 use crate::greenlet::error::Deadlock;
 use crate::greenlet::hot::{Hot, Phase, hot};
+use crate::greenlet::seed::Subject;
 use crate::hub::error;
-use crate::hub::sched::{self, Hub, Message, Ref};
+use crate::hub::sched::{self, Hub, Message, Ref, Waiter};
 use crate::hub::{HubHandle, lifecycle};
 use crate::park::{End, HeldBy, How, LinkId, Reason, Report, Ticket, Waiting, park_until};
 
@@ -65,7 +66,9 @@ pub enum JoinError {
     Panicked(Box<dyn Any + Send>),
     /// The task was killed.
     Killed,
-    /// The task's thread ended before it, or its hub could not start it ([`spawn_on`](super::spawn_on)).
+    /// The task's thread ended before it, or its hub could not start it ([`spawn_on`](super::spawn_on)). Or the task had
+    /// ended, but nobody had asked for its result when its thread ended: such results are kept only if closure and value
+    /// are small (80 bytes) and the task was spawned without a [`Builder`](super::Builder)'s settings.
     Lost,
     /// Main waits, and the task can never end. The task goes on, detached.
     Deadlock(Deadlock),
@@ -132,7 +135,7 @@ impl fmt::Display for JoinError {
 
 impl std::error::Error for JoinError {}
 
-/// Where the control block is.
+/// Where the seed or the control block is.
 #[derive(Clone)]
 pub(super) enum Place {
     /// The task was spawned by the thread that made the handle.
@@ -145,6 +148,7 @@ impl Place {
     pub(super) const FAILED: usize = 1;
 
     /// The address; `None` if it is not known, or never will be.
+    #[inline]
     pub(super) fn address(&self) -> Option<usize> {
         match self {
             Self::Known(a) => Some(*a),
@@ -167,8 +171,8 @@ pub(super) struct Address {
 
 /// Where the task is, seen from here.
 pub(super) enum Seen {
-    /// On this thread: its control block, which is the task's as long as the handle is attached.
-    Here(&'static Hot, &'static Hub, ControlRef),
+    /// On this thread: its seed or control block, which is the task's as long as the handle is attached.
+    Here(&'static Hot, &'static Hub, Subject),
     /// On another thread.
     There,
     /// Its hub has ended, or belongs to the parent of this forked process; or it was never spawned.
@@ -185,7 +189,7 @@ impl Address {
                     return Seen::Gone;
                 }
                 match self.place.address() {
-                    Some(a) => Seen::Here(hot, hub, sched::local(hub, a)),
+                    Some(a) => Seen::Here(hot, hub, sched::local_subject(hub, a)),
                     // Spawned onto this hub by another thread, and the message was not read yet.
                     None if self.place.failed() => Seen::Gone,
                     None => Seen::There,
@@ -196,9 +200,10 @@ impl Address {
         }
     }
 
-    /// Whether `c` is this task, alive or dead with its outcome there.
-    pub(super) fn is(&self, c: ControlRef) -> bool {
-        c.id.get() == self.id
+    /// Whether `task` is this task, alive or dead with its outcome there.
+    #[inline]
+    pub(super) fn is(&self, task: Subject) -> bool {
+        task.id() == self.id
     }
 
     /// The task's hub is about to be asked for something that this thread's hub waits for.
@@ -210,17 +215,17 @@ impl Address {
         }
     }
 
-    /// Runs `f` with the task's control block, in its hub. Dropped uncalled if there is none any more.
+    /// Runs `f` with the task, in its hub. Dropped uncalled if it is gone.
     pub(super) fn call(
         &self,
-        f: impl FnOnce(&'static Hot, &'static Hub, ControlRef) + Send + 'static,
+        f: impl FnOnce(&'static Hot, &'static Hub, Subject) + Send + 'static,
     ) {
         let address = self.clone();
         let call = move || {
-            if let Seen::Here(hot, hub, c) = address.look()
-                && address.is(c)
+            if let Seen::Here(hot, hub, task) = address.look()
+                && address.is(task)
             {
-                f(hot, hub, c);
+                f(hot, hub, task);
             }
         };
         // Comes back if the hub has ended, and is dropped.
@@ -243,20 +248,20 @@ pub struct JoinHandle<T> {
 
 /// Waits for the end of a task of this thread.
 struct Joining {
-    c: ControlRef,
+    task: Subject,
     id: u64,
 }
 
 impl Waiting for Joining {
     fn granted(&self) -> bool {
-        self.c.id.get() != self.id || self.c.state.get() == State::Dead
+        self.task.id() != self.id || self.task.is_dead()
     }
 }
 
 impl Drop for Joining {
     fn drop(&mut self) {
-        if self.c.id.get() == self.id {
-            self.c.upper.joiner.set(core::ptr::null());
+        if self.task.id() == self.id {
+            self.task.joiner().set(core::ptr::null());
         }
     }
 }
@@ -264,6 +269,74 @@ impl Drop for Joining {
 /// A reason whose object is a task that could end the wait.
 pub(super) fn join_reason(id: u64) -> Reason<'static> {
     Reason::new("join of task", id as usize).held_by(HeldBy::Known(id))
+}
+
+/// Why a wait for the end of a task is over before that.
+enum Stopped {
+    CannotWait(io::Error),
+    End(End),
+}
+
+impl Stopped {
+    /// For a join that does not hand the handle back.
+    #[cold]
+    fn into_error(self) -> JoinError {
+        match self {
+            Self::CannotWait(e) => JoinError::CannotWait(e),
+            Self::End(End::Deadlock(d)) => JoinError::Deadlock(d),
+            Self::End(_) => JoinError::Unwinding,
+        }
+    }
+}
+
+/// Parks until `task`, which has the given id and is not dead, is.
+///
+/// The one place that waits for a task of this thread: not generic, and with a result of one word, for the usual way.
+///
+/// # Errors
+/// See [`Stopped`].
+#[inline(never)]
+fn await_end(
+    hot: &'static Hot,
+    hub: &'static Hub,
+    task: Subject,
+    id: u64,
+    deadline: Option<Instant>,
+    report: Report,
+) -> Result<(), Box<Stopped>> {
+    let me = match hot.current.get() {
+        // As `Ticket::new` has it, with what is known already.
+        Some(me) if me != hot.hub() => me,
+        _ => return Err(Box::new(no_greenlet())),
+    };
+    let waiter = Waiter {
+        control: me,
+        epoch: hot.serial(),
+    };
+    let joiner = Joiner { waiter, list: None };
+    // After `joiner`, so that it is dropped, and clears the field, before that.
+    let joining = Joining { task, id };
+    task.joiner()
+        .set(core::ptr::from_ref::<Joiner<'_>>(&joiner).cast());
+    let how = How {
+        reasons: &[join_reason(id)],
+        deadline,
+        report,
+    };
+    match park_until(Ticket::Greenlet(hot, hub, waiter), &how, &joining) {
+        End::Granted => Ok(()),
+        end => Err(Box::new(Stopped::End(end))),
+    }
+}
+
+/// Why nobody could wait here who is no greenlet.
+#[cold]
+fn no_greenlet() -> Stopped {
+    match Ticket::new() {
+        Err(e) => Stopped::CannotWait(e),
+        // Cannot be: the hub's thread has a greenlet that runs, if it is not the hub.
+        Ok(_) => Stopped::End(End::Unwinding),
+    }
 }
 
 impl<T> JoinHandle<T> {
@@ -286,11 +359,29 @@ impl<T: 'static> JoinHandle<T> {
     /// # Errors
     /// See [`JoinError`].
     #[doc(alias = "get")]
+    #[inline]
     pub fn join(self) -> Result<T, JoinError> {
+        // The usual way, apart so that it carries nothing of the others: a task of this thread, without a limit.
+        match self.address.look() {
+            Seen::Here(hot, hub, task) if self.polled.is_none() && self.address.is(task) => {
+                if !task.is_dead()
+                    && let Err(stopped) =
+                        await_end(hot, hub, task, self.address.id, None, Report::ERRORS)
+                {
+                    return Err(stopped.into_error());
+                }
+                self.fetch(hot, task)
+            }
+            _ => self.join_elsewhere(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn join_elsewhere(self) -> Result<T, JoinError> {
         match self.wait(None, Report::ERRORS) {
             Ok(result) => result,
-            Err((End::Deadlock(d), _)) => Err(JoinError::Deadlock(d)),
-            Err((_, _)) => Err(JoinError::Unwinding),
+            Err((end, _)) => Err(Stopped::End(end).into_error()),
         }
     }
 
@@ -353,73 +444,58 @@ impl<T: 'static> JoinHandle<T> {
         if self.polled.is_some()
             && let Some(result) = self.end_polling()
         {
-            self.used_up();
-            return Ok(result);
+            return Ok(remote::or_left(self, result));
         }
         match self.address.look() {
-            Seen::Here(hot, _, c) if self.address.is(c) => {
-                if c.state.get() != State::Dead {
-                    let ticket = match Ticket::new() {
-                        Ok(t) => t,
-                        Err(e) => return Ok(Err(JoinError::CannotWait(e))),
+            Seen::Here(hot, hub, task) if self.address.is(task) => {
+                if !task.is_dead()
+                    && let Err(stopped) =
+                        await_end(hot, hub, task, self.address.id, deadline, report)
+                {
+                    return match *stopped {
+                        Stopped::CannotWait(e) => Ok(Err(JoinError::CannotWait(e))),
+                        Stopped::End(end) => Err((end, self)),
                     };
-                    let end = Self::park(c, self.address.id, ticket, deadline, report);
-                    if !matches!(end, End::Granted) {
-                        return Err((end, self));
-                    }
                 }
-                Ok(self.fetch(hot, c))
+                Ok(self.fetch(hot, task))
             }
-            Seen::Here(..) | Seen::Gone => {
-                self.used_up();
-                Ok(Err(match hot().phase.get() {
-                    Phase::Forked => JoinError::CannotWait(error::forked()),
-                    _ => JoinError::Lost,
-                }))
-            }
+            Seen::Here(..) | Seen::Gone => Ok(match hot().phase.get() {
+                Phase::Forked => {
+                    self.used_up();
+                    Err(JoinError::CannotWait(error::forked()))
+                }
+                _ => remote::or_left(self, Err(JoinError::Lost)),
+            }),
             Seen::There => remote::join(self, deadline, report),
         }
     }
 
-    /// Parks until `c` is dead.
-    fn park(
-        c: ControlRef,
-        id: u64,
-        ticket: Ticket,
-        deadline: Option<Instant>,
-        report: Report,
-    ) -> End {
-        let Ticket::Greenlet(_, _, waiter) = ticket else {
-            return End::Unwinding;
-        };
-        let joiner = Joiner { waiter, list: None };
-        // After `joiner`, so that it is dropped, and clears the field, before that.
-        let joining = Joining { c, id };
-        c.upper
-            .joiner
-            .set(core::ptr::from_ref::<Joiner<'_>>(&joiner).cast());
-        let how = How {
-            reasons: &[join_reason(id)],
-            deadline,
-            report,
-        };
-        park_until(ticket, &how, &joining)
-    }
-
     /// The outcome was fetched, or never will be: dropping the handle has nothing left to do.
+    #[inline]
     pub(super) fn used_up(self) {
         let mut this = ManuallyDrop::new(self);
-        if this.polled.is_some() {
-            drop(this.polled.take());
+        if this.name.is_some()
+            || this.polled.is_some()
+            || !matches!(this.address.place, Place::Known(_))
+        {
+            this.dismantle();
         }
-        drop(this.name.take());
-        this.address.place = Place::Known(0);
+    }
+
+    /// Drops what it holds, all but itself.
+    #[cold]
+    #[inline(never)]
+    fn dismantle(&mut self) {
+        drop(self.polled.take());
+        drop(self.name.take());
+        self.address.place = Place::Known(0);
     }
 
     /// Takes the outcome of the dead task.
-    pub(super) fn fetch(self, hot: &'static Hot, c: ControlRef) -> Result<T, JoinError> {
+    #[inline]
+    pub(super) fn fetch(self, hot: &'static Hot, task: Subject) -> Result<T, JoinError> {
         self.used_up();
-        remote::outcome::<T>(hot, c)
+        remote::outcome::<T>(hot, task)
     }
 }
 
@@ -434,12 +510,12 @@ impl<T> JoinHandle<T> {
     /// Never switches. Join the handle to wait for the end.
     pub fn kill(&self) {
         match self.address.look() {
-            Seen::Here(hot, _, c) => {
-                if self.address.is(c) {
-                    kill_here(hot, c);
+            Seen::Here(hot, _, task) => {
+                if self.address.is(task) {
+                    kill_here(hot, task);
                 }
             }
-            Seen::There => self.address.call(|hot, _, c| kill_here(hot, c)),
+            Seen::There => self.address.call(|hot, _, task| kill_here(hot, task)),
             Seen::Gone => {}
         }
     }
@@ -448,7 +524,7 @@ impl<T> JoinHandle<T> {
     #[doc(alias = "ready")]
     pub fn is_finished(&self) -> bool {
         match self.address.look() {
-            Seen::Here(_, _, c) => !self.address.is(c) || c.state.get() == State::Dead,
+            Seen::Here(_, _, task) => !self.address.is(task) || task.is_dead(),
             Seen::There => match (self.address.hub.enter(), self.address.place.address()) {
                 (Some(_inside), Some(address)) => remote::alive(address) != self.address.id,
                 (Some(_), None) => false,
@@ -483,10 +559,10 @@ impl<T> JoinHandle<T> {
             return id;
         }
         match self.address.look() {
-            Seen::Here(hot, hub, c) if self.address.is(c) => link(
+            Seen::Here(hot, hub, task) if self.address.is(task) => link(
                 hot,
                 hub,
-                c,
+                task,
                 Link {
                     id,
                     call: Box::new(cb),
@@ -494,11 +570,11 @@ impl<T> JoinHandle<T> {
             ),
             Seen::Here(..) | Seen::Gone => {}
             Seen::There => {
-                self.address.call(move |hot, hub, c| {
+                self.address.call(move |hot, hub, task| {
                     link(
                         hot,
                         hub,
-                        c,
+                        task,
                         Link {
                             id,
                             call: Box::new(cb),
@@ -513,9 +589,9 @@ impl<T> JoinHandle<T> {
     /// Removes a link that has not run. On another thread's task this happens when its hub reads the message.
     pub fn unlink(&self, id: LinkId) {
         match self.address.look() {
-            Seen::Here(_, _, c) if self.address.is(c) => unlink(c, id),
+            Seen::Here(_, _, task) if self.address.is(task) => unlink(task, id),
             Seen::Here(..) | Seen::Gone => {}
-            Seen::There => self.address.call(move |_, _, c| unlink(c, id)),
+            Seen::There => self.address.call(move |_, _, task| unlink(task, id)),
         }
     }
 
@@ -531,39 +607,41 @@ impl<T> JoinHandle<T> {
     }
 }
 
-fn kill_here(hot: &'static Hot, c: ControlRef) {
-    if cfg!(panic = "abort") && c.has(crate::greenlet::control::flag::STARTED) {
+fn kill_here(hot: &'static Hot, task: Subject) {
+    if cfg!(panic = "abort") && task.grown().is_some_and(|c| c.has(flag::STARTED)) {
         return;
     }
-    lifecycle::kill_task(hot, c);
+    lifecycle::kill_task(hot, task);
 }
 
-fn link(hot: &'static Hot, hub: &'static Hub, c: ControlRef, link: Link) {
-    if c.state.get() == State::Dead {
-        c.upper.handle.set(c.upper.handle.get() | OBSERVED);
-        let outcome = Outcome::of(c.ending.get());
+fn link(hot: &'static Hot, hub: &'static Hub, task: Subject, link: Link) {
+    if task.is_dead() {
+        task.handle().set(task.handle().get() | OBSERVED);
+        let outcome = Outcome::of(task.ending());
         hub.call_soon(hot, move || (link.call)(outcome));
-    } else {
+    } else if let Some(c) = task.control(hot) {
         with_ext(c, |e| e.links.push(link));
     }
 }
 
-fn unlink(c: ControlRef, id: LinkId) {
-    let removed = peek_ext(c, |e| {
-        e.links
-            .iter()
-            .position(|l| l.id == id)
-            .map(|i| e.links.remove(i))
+fn unlink(task: Subject, id: LinkId) {
+    let removed = task.grown().and_then(|c| {
+        peek_ext(c, |e| {
+            e.links
+                .iter()
+                .position(|l| l.id == id)
+                .map(|i| e.links.remove(i))
+        })
     });
     // Dropped here, outside of the borrow: it is user code.
     drop(removed);
 }
 
 /// Gives up the handle's claim on the outcome.
-fn detach(hot: &'static Hot, hub: &'static Hub, c: ControlRef) {
-    c.upper.handle.set(c.upper.handle.get() | DETACHED);
-    if c.state.get() == State::Dead {
-        settle(hot, hub, c);
+fn detach(hot: &'static Hot, hub: &'static Hub, task: Subject) {
+    task.handle().set(task.handle().get() | DETACHED);
+    if task.is_dead() {
+        settle(hot, hub, task);
     }
 }
 
@@ -574,9 +652,9 @@ impl<T> Drop for JoinHandle<T> {
             drop(self.polled.take());
         }
         match self.address.look() {
-            Seen::Here(hot, hub, c) => {
-                if self.address.is(c) {
-                    detach(hot, hub, c);
+            Seen::Here(hot, hub, task) => {
+                if self.address.is(task) {
+                    detach(hot, hub, task);
                 }
             }
             Seen::There => self.address.call(detach),
@@ -596,6 +674,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
 }
 
 /// The outcome of the dead `c`, fetched.
+#[inline]
 pub(super) fn to_result<T>(outcome: body::Outcome<T>) -> Result<T, JoinError> {
     match outcome {
         body::Outcome::Returned(v) => Ok(v),

@@ -41,6 +41,10 @@ impl Inherit {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The running task's values.
     pub(super) fn copy(&self) -> Inherited {
         Inherited(self.0.iter().filter_map(|key| key.copy()).collect())

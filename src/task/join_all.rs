@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ready already    → first, in the order given
-//! of this thread   Joiner { list, number } ← upper.joiner     its end notes the number; the last needed wakes
+//! of this thread   Joiner { list, number } ← its `joiner`     its end notes the number; the last needed wakes
 //! of another       Mailbox { list, number }                   its hub fills it and notes the number; each one wakes
 //! ```
 //!
@@ -20,14 +20,14 @@ use super::handle::{JoinError, JoinHandle, Seen};
 use super::record::{Finished, Joiner};
 use super::remote::{self, FilledList, Mailbox};
 use crate::clock::deadline_after;
-use crate::greenlet::control::{ControlRef, State};
+use crate::greenlet::seed::Subject;
 use crate::park::{End, How, Reason, Report, Ticket, Waiting, park_until};
 
 /// A handle and how its task's end will be seen.
 enum Member<T> {
     /// Has ended, or is lost: nothing to wait for.
     Ready,
-    Here(ControlRef),
+    Here(Subject),
     There(Arc<Mailbox<T>>),
 }
 
@@ -52,8 +52,8 @@ impl<T> Drop for Watching<'_, T> {
         for member in self.members {
             match member {
                 Member::Ready => {}
-                // Nobody else fetches the outcome, so the control block is still this task's.
-                Member::Here(c) => c.upper.joiner.set(ptr::null()),
+                // Nobody else fetches the outcome, so the place is still this task's.
+                Member::Here(task) => task.joiner().set(ptr::null()),
                 Member::There(mailbox) => {
                     mailbox.cancel();
                 }
@@ -187,7 +187,7 @@ fn is_ready<T>(handle: &mut JoinHandle<T>) -> bool {
         return true;
     }
     match handle.address.look() {
-        Seen::Here(_, _, c) => !handle.address.is(c) || c.state.get() == State::Dead,
+        Seen::Here(_, _, task) => !handle.address.is(task) || task.is_dead(),
         Seen::Gone => true,
         Seen::There => false,
     }
@@ -207,12 +207,12 @@ fn wait<T: 'static>(
     for (number, handle) in handles.iter().enumerate() {
         members.push(match handle {
             Some(handle) if !ready[number] => match (handle.address.look(), ticket) {
-                (Seen::Here(_, _, c), Ticket::Greenlet(_, _, waiter)) => {
+                (Seen::Here(_, _, task), Ticket::Greenlet(_, _, waiter)) => {
                     joiners.push(Joiner {
                         waiter,
                         list: Some((finished, number)),
                     });
-                    Member::Here(c)
+                    Member::Here(task)
                 }
                 _ => {
                     let list = Some((Arc::clone(&filled), number));
@@ -223,12 +223,12 @@ fn wait<T: 'static>(
         });
     }
     let here = members.iter().filter_map(|m| match m {
-        Member::Here(c) => Some(c),
+        Member::Here(task) => Some(task),
         _ => None,
     });
     // The list of joiners is complete and does not move any more.
-    for (c, joiner) in here.zip(&joiners) {
-        c.upper.joiner.set(ptr::from_ref(joiner).cast());
+    for (task, joiner) in here.zip(&joiners) {
+        task.joiner().set(ptr::from_ref(joiner).cast());
     }
     let watching = Watching {
         members,
@@ -258,19 +258,14 @@ fn fetch<T: 'static>(
     member: Option<&Member<T>>,
 ) -> Result<T, JoinError> {
     if let Some(result) = handle.end_polling() {
-        handle.used_up();
-        return result;
+        return remote::or_left(handle, result);
     }
     if let Some(Member::There(mailbox)) = member {
-        handle.used_up();
-        return mailbox.take();
+        return remote::or_left(handle, mailbox.take());
     }
     match handle.address.look() {
-        Seen::Here(hot, _, c) if handle.address.is(c) => handle.fetch(hot, c),
-        _ => {
-            handle.used_up();
-            Err(JoinError::Lost)
-        }
+        Seen::Here(hot, _, task) if handle.address.is(task) => handle.fetch(hot, task),
+        _ => remote::or_left(handle, Err(JoinError::Lost)),
     }
 }
 

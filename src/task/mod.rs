@@ -3,6 +3,10 @@
 //! A task is spawned with a plain closure, runs in turn with the others of its thread, and gives way whenever it waits.
 //! It never leaves its thread, so its closure need not be `Send`.
 //!
+//! A task whose closure and result are small (80 bytes) takes a stack only while it runs: not while it waits for its first
+//! turn, nor when it has ended. So a batch of short tasks costs little, however large. The stack is sure to be there: if
+//! none can be had, that is an error of the spawn.
+//!
 //! ```
 //! use std::cell::RefCell;
 //! use std::rc::Rc;
@@ -67,6 +71,7 @@ use crate::greenlet::body;
 use crate::greenlet::control::{ControlRef, flag};
 use crate::greenlet::engine::Birth;
 use crate::greenlet::hot::Hot;
+use crate::greenlet::seed::Subject;
 use crate::greenlet::wake;
 use crate::hub::sched::{self, Alarm, Hub};
 use crate::stack::StackSize;
@@ -156,6 +161,9 @@ impl Builder {
     /// ([`LimitReached`](crate::hub::LimitReached)). The closure is dropped.
     #[track_caller]
     pub fn spawn<T: 'static>(self, f: impl FnOnce() -> T + 'static) -> io::Result<JoinHandle<T>> {
+        if self.is_plain() {
+            return spawn_at(Location::caller(), f);
+        }
         let (this, inherited) = self.inherited();
         let body = move || {
             inherited.adopt();
@@ -166,7 +174,15 @@ impl Builder {
             c.set_name(this.name.clone());
         }
         wake::make_runnable(hot, c);
-        Ok(handle_of(hub, c, this.name))
+        Ok(handle_of(hub, c.into(), c.id.get(), this.name))
+    }
+
+    /// Whether nothing was set: then a seed will do.
+    fn is_plain(&self) -> bool {
+        self.name.is_none()
+            && !self.daemon
+            && self.size == StackSize::default()
+            && self.inherit.is_empty()
     }
 
     /// Spawns the task in a [`scope`](scope()): it may borrow what outlives the scope.
@@ -214,19 +230,39 @@ impl Builder {
             let timer = hub.set_timer(deadline, flags, Alarm::Wake(c, epoch));
             c.parent_inbox.set(timer.to_bits());
         }
-        Ok(handle_of(hub, c, this.name))
+        Ok(handle_of(hub, c.into(), c.id.get(), this.name))
     }
 }
 
-fn handle_of<T>(hub: &Hub, c: ControlRef, name: Option<Arc<str>>) -> JoinHandle<T> {
+#[inline]
+fn handle_of<T>(hub: &Hub, task: Subject, id: u64, name: Option<Arc<str>>) -> JoinHandle<T> {
     JoinHandle::new(
         Address {
             hub: hub.handle(),
-            place: Place::Known(c.address()),
-            id: c.id.get(),
+            place: Place::Known(task.address()),
+            id,
         },
         name,
     )
+}
+
+/// Spawns a task with no settings: as a seed, if it fits into one.
+#[inline]
+fn spawn_at<T: 'static, F: FnOnce() -> T + 'static>(
+    site: &'static Location<'static>,
+    f: F,
+) -> io::Result<JoinHandle<T>> {
+    if const { body::fits_seed::<F, T>() } {
+        let (hot, hub) = sched::ensure()?;
+        hub.admit(hot, StackSize::default())?;
+        // SAFETY: neither the body nor its value borrows anything; the outcome is fetched by the handle made below.
+        let seed = unsafe { body::sow::<F, T, TaskEnd>(hot, site, f)? };
+        hub.task_began(false);
+        return Ok(handle_of(hub, seed.into(), seed.id(), None));
+    }
+    let (hot, hub, c) = create(StackSize::default(), false, site, f)?;
+    wake::make_runnable(hot, c);
+    Ok(handle_of(hub, c.into(), c.id.get(), None))
 }
 
 #[inline]
@@ -277,7 +313,7 @@ fn spawn_with_id<T: 'static>(
     let (hot, _, c) = create(StackSize::default(), false, site, f)?;
     c.rename(id);
     wake::make_runnable(hot, c);
-    Ok(c.address())
+    Ok(Subject::from(c).address())
 }
 
 /// Spawns a task on this thread's hub. It runs when the caller gives way, after those that are runnable already.
@@ -309,9 +345,7 @@ fn spawn_failed(e: &io::Error) -> ! {
 #[track_caller]
 #[inline]
 pub fn try_spawn<T: 'static>(f: impl FnOnce() -> T + 'static) -> io::Result<JoinHandle<T>> {
-    let (hot, hub, c) = create(StackSize::default(), false, Location::caller(), f)?;
-    wake::make_runnable(hot, c);
-    Ok(handle_of(hub, c, None))
+    spawn_at(Location::caller(), f)
 }
 
 /// Spawns a task that starts when `d` has passed. Killed before that, it never runs, and its captures are dropped once.

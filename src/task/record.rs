@@ -1,11 +1,14 @@
 //! What a task is beyond a greenlet: its handle's state, who joins it, its links and locals; and how it ends.
 //!
 //! ```text
-//! upper.handle   DETACHED  nobody will fetch the outcome      OBSERVED  a link saw it, or a join will
-//!                TOKEN     left by `unpark`                    IN_PARK   parked in `task::park`
-//! upper.joiner   the Joiner of who joins (one: a handle is not Clone)
+//! handle   DETACHED  nobody will fetch the outcome      OBSERVED  a link saw it, or a join will
+//! joiner   the Joiner of who joins (one: a handle is not Clone)
+//!
+//! upper.handle   TOKEN  left by `unpark`                   IN_PARK   parked in `task::park`
 //! upper.ext      Ext: links, watchers, locals; boxed, made when first needed
 //! ```
+//!
+//! The first two lie in the seed of a task that has one, else in its control block, with the others.
 //!
 //! The end, in this order: locals are dropped (on the task's own stack) → dead → joiner told → links and watchers handed
 //! to the hub, in the order of registration → an outcome that nobody fetches goes to the hub to be dropped there.
@@ -17,19 +20,20 @@ use core::cell::RefCell;
 use std::rc::Rc;
 
 use crate::greenlet::body::{self, Finish};
-use crate::greenlet::control::{ControlRef, Ending, State, flag};
+use crate::greenlet::control::{ControlRef, Ending, flag};
 use crate::greenlet::hot::{Hot, hot};
 use crate::greenlet::interrupt::shielded;
+use crate::greenlet::seed::{self, Subject};
 use crate::greenlet::wake;
 use crate::greenlet::{engine, report};
 use crate::hub::fork;
 use crate::hub::sched::{self, Hub, Waiter};
 use crate::park::LinkId;
 
-/// Bits of `upper.handle`.
+/// Bits of the handle's state.
 pub(super) const DETACHED: u8 = 1;
 pub(super) const OBSERVED: u8 = 1 << 1;
-/// A token left by `unpark`.
+/// In the control block: a token left by `unpark`.
 pub(super) const TOKEN: u8 = 1 << 2;
 /// Parked in `task::park`: an `unpark` wakes it.
 pub(super) const IN_PARK: u8 = 1 << 3;
@@ -67,7 +71,7 @@ pub(super) struct Link {
 /// Gets the task when it is dead, to fetch the outcome; `None` if its hub ended first.
 pub(super) trait Watch {
     /// The task is dead, or its hub ends.
-    fn tell(self: Box<Self>, c: Option<ControlRef>);
+    fn tell(self: Box<Self>, task: Option<Subject>);
 
     /// Whether nobody waits for it any more.
     fn gone(&self) -> bool;
@@ -145,10 +149,10 @@ pub(super) fn peek_ext<R>(c: ControlRef, f: impl FnOnce(&mut Ext) -> R) -> Optio
     (!c.upper.ext.get().is_null()).then(|| with_ext(c, f))
 }
 
-fn take_ext(c: ControlRef) -> Option<Ext> {
+fn take_ext(c: ControlRef) -> Option<Box<RefCell<Ext>>> {
     let ext = c.upper.ext.replace(core::ptr::null_mut());
     // SAFETY: as in `with_ext`; cleared first, so nobody takes it twice, and no borrow is alive between calls.
-    (!ext.is_null()).then(|| unsafe { Box::from_raw(ext.cast::<RefCell<Ext>>()) }.into_inner())
+    (!ext.is_null()).then(|| unsafe { Box::from_raw(ext.cast::<RefCell<Ext>>()) })
 }
 
 /// Drops the locals of the running `c`, the latest first, while its own stack can still run code.
@@ -177,7 +181,8 @@ fn drop_ext(c: ControlRef) {
     if running {
         drop_locals(c);
     }
-    let Some(mut ext) = take_ext(c) else { return };
+    let Some(ext) = take_ext(c) else { return };
+    let mut ext = ext.into_inner();
     if !running {
         core::mem::forget(core::mem::take(&mut ext.locals));
         core::mem::forget(core::mem::take(&mut ext.links));
@@ -199,62 +204,97 @@ impl Finish for TaskEnd {
         if fork::is_parents(hot, c) {
             fork::abandoned(hot);
         }
-        let mut ext = None;
-        if !c.upper.ext.get().is_null() {
-            drop_locals(c);
-            ext = take_ext(c);
-        }
+        // What few tasks have is kept out of the way of those that have not.
+        let ext = if c.upper.ext.get().is_null() {
+            None
+        } else {
+            end_ext(c)
+        };
         wake::retire(hot, c);
         hub.task_ended(hot, c.has(flag::DAEMON));
-        let joiner = c.upper.joiner.get().cast::<Joiner<'_>>();
-        // SAFETY: the field `joiner` is null or points into the frame of who joins, parked since: `Joining`,
-        // `Watching` and the arm of a select clear it on every way out of that frame.
-        if let Some(Joiner { waiter, list }) = unsafe { joiner.as_ref() }
-            && list.is_none_or(|(list, number)| list.note(number))
-        {
+        hot.current.set(Some(hot.hub()));
+        // Asked once which it is, not at each step. Of a seed's `c` nothing is used after the harvest.
+        if c.has(flag::SEEDED) {
+            tell(hot, hub, seed::harvest(hot, c), ext);
+        } else {
+            tell(hot, hub, c, ext);
+        }
+    }
+}
+
+/// Tells those who wait for the end of `task`, which is dead.
+#[inline(always)]
+fn tell(
+    hot: &'static Hot,
+    hub: &'static Hub,
+    task: impl Into<Subject>,
+    ext: Option<Box<RefCell<Ext>>>,
+) {
+    let task = task.into();
+    let joiner = task.joiner().get().cast::<Joiner<'_>>();
+    // SAFETY: the field `joiner` is null or points into the frame of who joins, parked since: `Joining`,
+    // `Watching` and the arm of a select clear it on every way out of that frame.
+    if let Some(Joiner { waiter, list }) = unsafe { joiner.as_ref() }
+        && list.is_none_or(|(list, number)| list.note(number))
+    {
+        if ext.is_none() {
+            wake::hand_over(hot, waiter.control, waiter.epoch);
+        } else {
+            // Its links come first.
             wake::unpark(hot, waiter.control, waiter.epoch);
         }
-        if let Some(ext) = ext {
-            hand_out(hot, hub, c, ext);
-        }
-        if c.upper.handle.get() & DETACHED != 0 {
-            settle(hot, hub, c);
-        }
-        hot.current.set(Some(hot.hub()));
     }
+    if let Some(ext) = ext {
+        hand_out(hot, hub, task, ext);
+    }
+    if task.handle().get() & DETACHED != 0 {
+        settle(hot, hub, task);
+    }
+}
+
+/// Drops the locals of `c` and takes the rest.
+#[cold]
+#[inline(never)]
+fn end_ext(c: ControlRef) -> Option<Box<RefCell<Ext>>> {
+    drop_locals(c);
+    take_ext(c)
 }
 
 /// Hands links and watchers to the hub.
 #[cold]
-fn hand_out(hot: &'static Hot, hub: &'static Hub, c: ControlRef, ext: Ext) {
-    let outcome = Outcome::of(c.ending.get());
+#[inline(never)]
+#[expect(
+    clippy::boxed_local,
+    reason = "one word for the callers that have none"
+)]
+fn hand_out(hot: &'static Hot, hub: &'static Hub, task: Subject, ext: Box<RefCell<Ext>>) {
+    let ext = ext.into_inner();
+    let outcome = Outcome::of(task.ending());
     if !ext.links.is_empty() {
-        c.upper.handle.set(c.upper.handle.get() | OBSERVED);
+        task.handle().set(task.handle().get() | OBSERVED);
     }
     for link in ext.links {
         hub.call_soon(hot, move || (link.call)(outcome));
     }
     for watcher in ext.watchers {
-        hub.call_soon(hot, move || watcher.tell(Some(c)));
+        hub.call_soon(hot, move || watcher.tell(Some(task)));
     }
 }
 
-/// Sees to the outcome of a dead task that nobody will fetch, and to its slot. What runs code of others runs in the hub.
-pub(super) fn settle(hot: &'static Hot, hub: &'static Hub, c: ControlRef) {
-    debug_assert_eq!(c.state.get(), State::Dead);
-    if body::discard_runs_code(c) {
+/// Sees to the outcome of a dead task that nobody will fetch, and to its memory. What runs code of others runs in the hub.
+pub(super) fn settle(hot: &'static Hot, hub: &'static Hub, task: Subject) {
+    debug_assert!(task.is_dead());
+    if body::discard_runs_code(task) {
         hub.call_soon(hot, move || {
-            let hot = self::hot();
-            if c.upper.handle.get() & OBSERVED != 0
-                && let Some(payload) = c.take_payload()
+            if task.handle().get() & OBSERVED != 0
+                && let Some(payload) = task.take_panic()
             {
-                c.ending.set(Ending::None);
                 let _ = engine::caught(|| drop(payload)).map_err(core::mem::forget);
             }
-            body::discard(c);
-            engine::release(hot, c);
+            body::discard(task);
+            task.release(self::hot());
         });
     } else {
-        engine::release(hot, c);
+        task.release(hot);
     }
 }

@@ -8,7 +8,8 @@
 //! gives up: WAITING → CANCELLED by CAS: the value stays with the task, the handle is handed back
 //! ```
 //!
-//! A watcher that is dropped uncalled (the hub ended) says `Lost`. `T` crosses threads here: a handle that is on another
+//! A watcher that is dropped uncalled (the hub ended) says `Lost`. Then the handle looks for itself: a task that had ended
+//! before its thread did may have left its outcome in its seed. `T` crosses threads here: a handle that is on another
 //! thread is `Send`, so its `T` is.
 
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -20,8 +21,8 @@ use super::handle::{Address, JoinError, JoinHandle, Place, join_reason, to_resul
 use super::record::{Outcome, Watch, add_watcher};
 use crate::clock::Instant;
 use crate::greenlet::body;
-use crate::greenlet::control::{ControlRef, State};
 use crate::greenlet::hot::{Hot, hot};
+use crate::greenlet::seed::Subject;
 use crate::hub::HubHandle;
 use crate::hub::sched::Message;
 use crate::park::{End, How, Lock, Report, Ticket, Unparker, Waiting, park_until};
@@ -31,18 +32,50 @@ const TAKING: u8 = 1;
 const FILLED: u8 = 2;
 const CANCELLED: u8 = 3;
 
-/// The id of who lives in a control block of another thread. The caller is inside that hub's gate.
+/// The id of the task at an address of another thread, 0 if it has ended. The caller is inside that hub's gate.
 pub(super) fn alive(address: usize) -> u64 {
-    // SAFETY: inside the gate the owner's slabs stay mapped (invariant 9: `close` waits), and the field is atomic; the
-    // reference lives for this expression only and nothing else of the control block is touched (invariant 1).
-    unsafe { ControlRef::from_address(address) }.alive()
+    // SAFETY: inside the gate the owner's slabs and seeds stay mapped (invariant 9: `close` waits), and what is asked for
+    // is atomic; the reference lives for this expression only and nothing else is touched (invariant 1).
+    unsafe { Subject::from_address(address) }.alive()
 }
 
-/// Fetches the outcome of the dead `c`.
-pub(super) fn outcome<T>(hot: &'static Hot, c: ControlRef) -> Result<T, JoinError> {
-    debug_assert_eq!(c.state.get(), State::Dead);
+/// Fetches the outcome of the dead `task`.
+#[inline]
+pub(super) fn outcome<T>(hot: &'static Hot, task: Subject) -> Result<T, JoinError> {
+    debug_assert!(task.is_dead());
     // SAFETY: `T` is the type of the handle, which `spawn` made together with the task.
-    to_result(unsafe { body::fetch::<T>(hot, c) })
+    to_result(unsafe {
+        // Asked once which it is, not at each step.
+        match task {
+            Subject::Seed(seed) => body::fetch::<T>(hot, seed),
+            Subject::Control(c) => body::fetch::<T>(hot, c),
+        }
+    })
+}
+
+/// Fetches what the task of `handle` ended with before its thread did, if that is still there.
+pub(super) fn left_behind<T: 'static>(handle: &JoinHandle<T>) -> Option<Result<T, JoinError>> {
+    let address = &handle.address;
+    if address.hub.is_open() {
+        return None;
+    }
+    // SAFETY: the hub has closed. The handle holds the claim on the outcome, alone: what it asked the hub for was answered,
+    // with nothing. `T` is the handle's type; if this is not the task's thread, the handle was sent here, so `T` is `Send`.
+    let outcome = unsafe { body::fetch_left::<T>(address.place.address()?, address.id) };
+    outcome.map(to_result)
+}
+
+/// What a join returns that was told the task is lost: what it left, if it has.
+pub(super) fn or_left<T: 'static>(
+    handle: JoinHandle<T>,
+    told: Result<T, JoinError>,
+) -> Result<T, JoinError> {
+    let result = match told {
+        Err(JoinError::Lost) => left_behind(&handle).unwrap_or(Err(JoinError::Lost)),
+        told => told,
+    };
+    handle.used_up();
+    result
 }
 
 /// The numbers of the mailboxes of one `join_all` that were filled, in that order.
@@ -151,17 +184,17 @@ unsafe impl<T> Send for Post<T> {}
 
 impl<T> Post<T> {
     /// Runs in the task's hub when the task is dead. If the joiner gave up, the outcome stays there for its handle.
-    fn deliver(self, c: ControlRef) {
+    fn deliver(self, task: Subject) {
         if self.0.claim() {
-            self.0.fill(outcome::<T>(hot(), c));
+            self.0.fill(outcome::<T>(hot(), task));
         }
     }
 }
 
 impl<T> Watch for Post<T> {
-    fn tell(self: Box<Self>, c: Option<ControlRef>) {
-        if let Some(c) = c {
-            self.deliver(c);
+    fn tell(self: Box<Self>, task: Option<Subject>) {
+        if let Some(task) = task {
+            self.deliver(task);
         }
     }
 
@@ -205,10 +238,10 @@ fn send_to<T: 'static>(
         to,
     });
     let post = Post(Arc::clone(&mailbox));
-    handle.address.call(move |_, _, c| {
-        if c.state.get() == State::Dead {
-            post.deliver(c);
-        } else {
+    handle.address.call(move |hot, _, task| {
+        if task.is_dead() {
+            post.deliver(task);
+        } else if let Some(c) = task.control(hot) {
             add_watcher(c, Box::new(post));
         }
     });
@@ -232,10 +265,7 @@ pub(super) fn join<T: 'static>(
         report,
     };
     match park_until(ticket, &how, &mailbox) {
-        End::Granted => {
-            handle.used_up();
-            Ok(mailbox.take())
-        }
+        End::Granted => Ok(or_left(handle, mailbox.take())),
         end => Err((end, handle)),
     }
 }

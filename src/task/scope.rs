@@ -424,7 +424,7 @@ impl<'s> Scope<'s, '_> {
         core.adopt(c);
         wake::make_runnable(hot, c);
         Ok(ScopedJoinHandle {
-            handle: handle_of(hub, c, settings.name),
+            handle: handle_of(hub, c.into(), c.id.get(), settings.name),
             packet,
             core,
         })

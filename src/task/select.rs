@@ -1,7 +1,7 @@
 //! Tasks as arms of a select, and as things of a `wait`.
 //!
 //! ```text
-//! arm      of this thread   upper.joiner ─► Joiner in the arm             its end unparks
+//! arm      of this thread   its `joiner` ─► Joiner in the arm             its end unparks
 //!          of another       Told ◄── a watcher of the task, at its hub     its end, or its hub's, tells and unparks
 //! notice   either           a watcher of the task, with the notice
 //! ```
@@ -19,7 +19,8 @@ use super::handle::{JoinError, JoinHandle, Seen, join_reason};
 use super::record::{Joiner, Watch, add_watcher};
 use super::remote;
 use super::scope::ScopedJoinHandle;
-use crate::greenlet::control::{ControlRef, State};
+use crate::greenlet::hot::Hot;
+use crate::greenlet::seed::Subject;
 use crate::park::{
     self, Board, End, How, Notice, Reason, Report, Selectable, Ticket, Unparker, Waiting,
     park_until,
@@ -77,7 +78,7 @@ impl<R, A: Arms<R>> Select<R, A> {
 pub struct JoinArm<'a, T> {
     handle: &'a mut Option<JoinHandle<T>>,
     /// While it is registered with a task of this thread, which points to the joiner.
-    here: Option<(ControlRef, u64, Joiner<'static>)>,
+    here: Option<(Subject, u64, Joiner<'static>)>,
     /// Once it was registered with a task of another thread: for the whole select.
     there: Option<Arc<Told>>,
 }
@@ -89,10 +90,10 @@ impl<T> JoinArm<'_, T> {
     }
 
     fn leave(&self) {
-        if let Some((c, id, _)) = &self.here
-            && c.id.get() == *id
+        if let Some((task, id, _)) = &self.here
+            && task.id() == *id
         {
-            c.upper.joiner.set(ptr::null());
+            task.joiner().set(ptr::null());
         }
     }
 }
@@ -117,11 +118,11 @@ impl<T: 'static> Selectable for JoinArm<'_, T> {
             return false;
         };
         match (handle.address.look(), who.local()) {
-            (Seen::Here(_, _, c), Some((_, waiter))) => {
+            (Seen::Here(_, _, task), Some((_, waiter))) => {
                 let joiner = Joiner { waiter, list: None };
-                let (_, _, joiner) = self.here.insert((c, handle.address.id, joiner));
+                let (_, _, joiner) = self.here.insert((task, handle.address.id, joiner));
                 // The arm does not move before `unregister`: the select that registers it borrows it until then.
-                c.upper.joiner.set(ptr::from_ref(joiner).cast());
+                task.joiner().set(ptr::from_ref(joiner).cast());
                 false
             }
             (Seen::There, _) => {
@@ -176,10 +177,7 @@ fn take_over<T: 'static>(place: &mut Option<JoinHandle<T>>) -> Result<T, JoinErr
         return Err(JoinError::Lost);
     };
     if let Some(result) = handle.end_polling() {
-        if let Some(a) = place.take() {
-            JoinHandle::used_up(a)
-        }
-        return result;
+        return taken(place, result);
     }
     let ticket = match Ticket::new() {
         Ok(ticket) => ticket,
@@ -192,14 +190,20 @@ fn take_over<T: 'static>(place: &mut Option<JoinHandle<T>>) -> Result<T, JoinErr
     };
     let asked = Asked(remote::watch(handle, &ticket, None));
     match park_until(ticket, &how, &asked.0) {
-        End::Granted => {
-            if let Some(a) = place.take() {
-                JoinHandle::used_up(a)
-            }
-            asked.0.take()
-        }
+        End::Granted => taken(place, asked.0.take()),
         End::Deadlock(d) => Err(JoinError::Deadlock(d)),
         _ => Err(JoinError::Unwinding),
+    }
+}
+
+/// The result has come, or what the task has left if that is lost. The handle is used up.
+fn taken<T: 'static>(
+    place: &mut Option<JoinHandle<T>>,
+    result: Result<T, JoinError>,
+) -> Result<T, JoinError> {
+    match place.take() {
+        Some(handle) => remote::or_left(handle, result),
+        None => result,
     }
 }
 
@@ -232,11 +236,9 @@ impl Told {
         });
         let teller = Teller(Arc::clone(&told));
         handle.address.expect_answer();
-        handle.address.call(move |_, _, c| {
-            if c.state.get() != State::Dead {
-                add_watcher(c, Box::new(teller));
-            }
-        });
+        handle
+            .address
+            .call(move |hot, _, task| watch_end(hot, task, teller));
         told
     }
 
@@ -249,7 +251,7 @@ impl Told {
 struct Teller(Arc<Told>);
 
 impl Watch for Teller {
-    fn tell(self: Box<Self>, _: Option<ControlRef>) {}
+    fn tell(self: Box<Self>, _: Option<Subject>) {}
 
     fn gone(&self) -> bool {
         Arc::strong_count(&self.0) == 1
@@ -263,11 +265,20 @@ impl Drop for Teller {
     }
 }
 
+/// Leaves `watcher` with a task that lives; drops it, which tells, if that has ended.
+fn watch_end(hot: &'static Hot, task: Subject, watcher: impl Watch + 'static) {
+    if !task.is_dead()
+        && let Some(c) = task.control(hot)
+    {
+        add_watcher(c, Box::new(watcher));
+    }
+}
+
 /// A notice that is told when it is dropped: the task has ended, or its hub.
 struct Noted(Notice);
 
 impl Watch for Noted {
-    fn tell(self: Box<Self>, _: Option<ControlRef>) {}
+    fn tell(self: Box<Self>, _: Option<Subject>) {}
 
     fn gone(&self) -> bool {
         self.0.gone()
@@ -285,16 +296,11 @@ impl<T> Waitable for JoinHandle<T> {
     fn watch(&self, notice: Notice) {
         let noted = Noted(notice);
         match self.address.look() {
-            Seen::Here(_, _, c) if self.address.is(c) && c.state.get() != State::Dead => {
-                add_watcher(c, Box::new(noted));
-            }
+            Seen::Here(hot, _, task) if self.address.is(task) => watch_end(hot, task, noted),
             Seen::There if !self.is_finished() => {
                 self.address.expect_answer();
-                self.address.call(move |_, _, c| {
-                    if c.state.get() != State::Dead {
-                        add_watcher(c, Box::new(noted));
-                    }
-                });
+                self.address
+                    .call(move |hot, _, task| watch_end(hot, task, noted));
             }
             _ => drop(noted),
         }

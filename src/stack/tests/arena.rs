@@ -146,6 +146,49 @@ fn the_latest_freed_slot_is_handed_out_first() {
 }
 
 #[test]
+fn promised_slots_are_there_whatever_is_allocated_in_between() {
+    let mut arena = Arena::new();
+    for n in 0..300 {
+        arena.promise(K64).unwrap();
+        assert!(
+            arena.stats().free > n,
+            "every promise has a slot of its own"
+        );
+    }
+    assert_eq!(arena.live(), 0);
+    assert_eq!(arena.stats().promised_bytes, 300 * K64.bytes());
+    // More than there were free: none of these is a promised one.
+    let others: Vec<Slot> = (0..2000).map(|_| arena.alloc(K64).unwrap()).collect();
+    assert!(arena.stats().free >= 300);
+    let mut seen: HashSet<usize> = others.iter().map(|s| s.top()).collect();
+    for _ in 0..200 {
+        assert!(seen.insert(arena.alloc_promised(K64).top()));
+    }
+    arena.forget_promises(K64, 100);
+    assert_eq!(arena.stats().promised_bytes, 0);
+    assert_eq!(arena.live(), 2200);
+    assert!(catch_unwind(AssertUnwindSafe(|| arena.alloc_promised(K64))).is_err());
+}
+
+#[test]
+fn a_promise_takes_the_slot_that_was_freed_last() {
+    let mut arena = Arena::new();
+    let slots: Vec<Slot> = (0..3).map(|_| arena.alloc(K64).unwrap()).collect();
+    for _ in 0..5 {
+        arena.promise(K64).unwrap();
+    }
+    free(&mut arena, slots[1]);
+    assert_eq!(arena.alloc_promised(K64), slots[1]);
+    free(&mut arena, slots[1]);
+    assert_eq!(arena.alloc_promised(K64), slots[1]);
+    arena.trim_to(K64, 0);
+    for _ in 0..3 {
+        arena.alloc_promised(K64);
+    }
+    assert_eq!(arena.stats().promised_bytes, 0);
+}
+
+#[test]
 fn a_header_tells_what_was_written_until_the_slot_is_freed() {
     let mut arena = Arena::new();
     let slot = arena.alloc(K256).unwrap();
@@ -404,6 +447,10 @@ fn no_memory_is_an_error_and_the_arena_goes_on() {
         free(&mut arena, slot);
         assert_eq!(arena.alloc(M1).unwrap(), slot);
         assert_eq!(arena.alloc(M1).unwrap_err().kind(), ErrorKind::OutOfMemory);
+        assert_eq!(
+            arena.promise(M1).unwrap_err().kind(),
+            ErrorKind::OutOfMemory
+        );
         arena.alloc(K64).unwrap();
     });
 }
