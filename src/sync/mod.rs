@@ -72,6 +72,7 @@ mod raw_mutex;
 mod raw_rwlock;
 mod reentrant;
 mod rwlock;
+mod select;
 mod semaphore;
 mod wait_group;
 
