@@ -13,7 +13,7 @@
 //!
 //! | change | what fails |
 //! | --- | --- |
-//! | `take` with Relaxed, or the Release in `unlock_at_once` or of the last store in `pass_on` to Relaxed | race on the value |
+//! | `take` or `lock_at_once` with Relaxed, or the Release in `unlock_at_once` or of the last store in `pass_on` to Relaxed | race on the value |
 //! | `enter` does not set `W` | deadlock |
 //! | `pass_on` stores 0 though the queue is not empty | deadlock |
 //! | `pass_on` tells nobody | deadlock |

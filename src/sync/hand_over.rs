@@ -154,18 +154,19 @@ impl HandOver {
                 _ => false,
             };
             // Plain stores: where the word is held and has `W`, it is written in this lock only, until the grant.
-            // Release: as in `unlock_at_once`.
             if direct {
-                self.word.store(ON_ITS_WAY | WAITERS, Ordering::Release);
+                // Relaxed, both: what the holder did goes with the grant.
+                self.word.store(ON_ITS_WAY | WAITERS, Ordering::Relaxed);
                 if let Some((_, who)) = queue.give() {
                     if queue.is_empty() {
-                        self.word.fetch_and(!WAITERS, Ordering::Release);
+                        self.word.fetch_and(!WAITERS, Ordering::Relaxed);
                     }
                     return Some(who);
                 }
             }
             let told = queue.tell();
             let waiters = if queue.is_empty() { 0 } else { WAITERS };
+            // Release: as in `unlock_at_once`.
             self.word.store(waiters, Ordering::Release);
             told.map(|(_, who)| who)
         })

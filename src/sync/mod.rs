@@ -71,6 +71,8 @@ mod raw_rwlock;
 mod reentrant;
 mod rwlock;
 mod semaphore;
+#[cfg(test)]
+mod tests;
 mod wait_group;
 
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
