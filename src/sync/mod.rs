@@ -74,6 +74,8 @@ mod reentrant;
 mod rwlock;
 mod select;
 mod semaphore;
+#[cfg(test)]
+mod tests;
 mod wait_group;
 
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};
