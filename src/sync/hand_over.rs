@@ -82,7 +82,7 @@ impl HandOver {
     /// Whether `me`, who asks, holds it.
     #[inline]
     pub(crate) fn is_held_by(&self, me: u64) -> bool {
-        // Relaxed: an own id was written by the asker, or before the grant that it has seen.
+        // Relaxed: nobody but the asker writes its id.
         self.word.load(Ordering::Relaxed) & ID == me
     }
 
