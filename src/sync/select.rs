@@ -15,7 +15,7 @@ pub struct Acquire<'a> {
 }
 
 impl<'a> Acquire<'a> {
-    fn new(core: &'a Core, n: usize) -> Self {
+    pub(super) fn new(core: &'a Core, n: usize) -> Self {
         Self {
             place: Acquiring { core, n },
             key: None,
@@ -24,7 +24,7 @@ impl<'a> Acquire<'a> {
     }
 
     /// The permits, if this is the arm that was chosen.
-    fn into_permit(self) -> Option<Permit<'a>> {
+    pub(super) fn into_permit(self) -> Option<Permit<'a>> {
         let Acquiring { core, n } = self.place;
         self.taken.then(|| core.permit(n))
     }

@@ -1,4 +1,4 @@
-//! The arm by which a select takes a permit. It has no public face yet, so it is tested in here.
+//! The arm by which a select takes permits, several at once too: so it is tested in here.
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
@@ -6,23 +6,23 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::semaphore::{Acquire, Permit, Semaphore};
+use super::select::Acquire;
+use super::semaphore::{Permit, Semaphore};
 use crate::clock::deadline_after;
-use crate::park::{self, End, How, Report, Selectable, Selected, Ticket, yield_now};
+use crate::park::{self, End, Report, Selectable, Selected, Ticket, yield_now};
 use crate::task::{JoinHandle, spawn};
 
 /// Waits for permits of the first of these semaphores to have as many, `limit` at most. Which one, and the permits.
 fn first_of<'a>(wanted: &[(&'a Semaphore, usize)], limit: Duration) -> Option<(usize, Permit<'a>)> {
-    let mut arms: Vec<_> = wanted.iter().map(|(s, n)| Acquire::new(s, *n)).collect();
-    let how = How {
-        reasons: &[],
-        deadline: deadline_after(limit),
-        report: Report::ALL,
-    };
+    let mut arms: Vec<_> = wanted
+        .iter()
+        .map(|(s, n)| Acquire::new(s.core(), *n))
+        .collect();
     let selected = {
         let mut all: Vec<&mut dyn Selectable> =
             arms.iter_mut().map(|a| a as &mut dyn Selectable).collect();
-        park::select(&mut all, 0, Ticket::new, &how).unwrap()
+        let begin = || Ok((Ticket::new()?, deadline_after(limit), Report::ALL));
+        park::select(&mut all, 0, begin).unwrap()
     };
     match selected {
         Selected::Arm(i) => {
