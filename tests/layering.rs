@@ -46,10 +46,10 @@ const LAYERS: &[&[Module]] = &[
         ("future", &[]),
         ("task", &["select"]),
         ("time", &["task"]),
-        // A reentrant lock is owned by a task; `mpsc` is a channel in std's shape.
-        ("sync", &["task", "select", "queue"]),
         ("event", &["select"]),
         ("queue", &["select"]),
+        // A reentrant lock is owned by a task; `mpsc` is a channel in std's shape.
+        ("sync", &["task", "select", "queue"]),
     ],
     &[("thread", &[]), ("blocking", &[])],
     &[("io", &[])],
