@@ -34,6 +34,12 @@ pub(crate) enum Case {
     Yield(usize),
     /// Spawns and joins in batches of this many empty tasks.
     Spawn(usize),
+    /// Locks and unlocks.
+    Mutex,
+    /// Looks at an event.
+    Event,
+    /// Selects over this many queues.
+    Select(usize),
     /// Items through a queue of capacity 128.
     Items128,
     /// Items through an unbounded queue.

@@ -48,6 +48,22 @@ pub(crate) fn run_child(name: &str, options: &Options) -> io::Result<()> {
                 ("batch 100000", Case::Spawn(100_000)),
             ],
         ),
+        "locks" => duels(
+            rounds,
+            "locks",
+            &[
+                ("mutex, lock and unlock", Case::Mutex),
+                ("event, is_set", Case::Event),
+            ],
+        ),
+        "select" => duels(
+            rounds,
+            "select",
+            &[
+                ("2 queues, one ready", Case::Select(2)),
+                ("64 queues, one ready", Case::Select(64)),
+            ],
+        ),
         "queues" => duels(
             rounds,
             "queues",
