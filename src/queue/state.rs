@@ -211,6 +211,9 @@ impl<T, S: Store<T>> State<T, S> {
     #[inline]
     pub(super) fn take_handed(&mut self, number: u64) -> Option<T> {
         // Nearly always the first: who was granted first runs first, on one hub.
+        if self.handed.front().is_some_and(|p| p.number == number) {
+            return self.handed.pop_front().map(|p| p.value);
+        }
         let at = self.handed.iter().position(|p| p.number == number)?;
         Some(self.handed.remove(at)?.value)
     }
