@@ -9,9 +9,9 @@
 //! redis-1: try 1 of 3
 //! redis-2: try 1 of 3
 //! mysql: try 1 of 1
-//! mysql: gives up
 //! redis-1: try 2 of 3
 //! redis-2: try 2 of 3
+//! mysql: gives up
 //! server: up
 //! redis-1: connected
 //! redis-2: connected
