@@ -164,7 +164,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(dice: &Dice, kind: Kind) -> Self {
+    fn new(dice: &Dice, kind: Kind, interruption: Interruption) -> Self {
         let waiters = 2 + dice.pick(3);
         let grants = match kind {
             Kind::Consumed => waiters - dice.pick(2),
@@ -178,7 +178,16 @@ impl Plan {
             manner: dice.below(3),
             keeps: (0..waiters).map(|_| dice.below(3)).collect(),
         };
-        match AIMS[dice.pick(AIMS.len())] {
+        let indirect = matches!(
+            interruption,
+            Interruption::Scope | Interruption::NeighbourPanics
+        );
+        let aim = match indirect && dice.below(3) == 0 {
+            // Others have to run before it comes to that, so it is missed more often.
+            true => Aim::StraightAfter,
+            false => AIMS[dice.pick(AIMS.len())],
+        };
+        match aim {
             Aim::Early => {
                 plan.starts[0] = 2 + dice.below(2);
                 plan.strike = dice.below(2);
@@ -194,9 +203,15 @@ impl Plan {
                 plan.grants.fill(plan.strike);
             }
             Aim::StraightAfter => {
+                // First in line.
+                plan.starts.iter_mut().for_each(|start| *start += 1);
                 plan.starts[0] = 0;
                 plan.straight = true;
-                plan.grants.iter_mut().for_each(|g| *g += 1);
+                plan.grants.fill(1 + dice.below(4));
+                plan.strike = plan.grants[0];
+                if interruption == Interruption::NeighbourPanics && dice.coin() {
+                    plan.manner = 1;
+                }
             }
             Aim::Anywhere => {}
         }
@@ -384,6 +399,11 @@ impl Program {
             if timed && notes.stages[0].get() == Stage::Pending && now == TICK * deadline as u32 {
                 notes.tie.set(true);
             }
+            if self.interruption == Interruption::Scope && self.plan.straight {
+                // The sibling, and then the scope, run in between.
+                strike();
+                (0..self.plan.manner).for_each(|_| yield_now());
+            }
         });
         if granted {
             bump(&notes.granted);
@@ -432,7 +452,7 @@ fn settle() {
 #[track_caller]
 pub(crate) fn run(row: &Row, interruption: Interruption, seed: u64) -> Option<Phase> {
     let dice = Dice::new(seed);
-    let plan = Plan::new(&dice, row.kind);
+    let plan = Plan::new(&dice, row.kind, interruption);
     let name = format!("{}, {interruption:?}, {plan:?}", row.name);
     let waiters = plan.starts.len();
     let drops = Drops::new();

@@ -1,4 +1,7 @@
 //! The rows of `greenloom::sync`: locks, condition variables, semaphores, barriers, one-time cells, wait groups, mpsc.
+//!
+//! `mpsc::Receiver::recv_deadline` has no row: its deadline is one of std's clock, which no seed reproduces. It is
+//! `recv_timeout` for what is left.
 #![forbid(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
@@ -121,15 +124,8 @@ pub(crate) fn rows() -> Vec<Row> {
             Rc::new(Group(WaitGroup::new()))
         }),
         row!("mpsc::Receiver::recv", Consumed, true, true, |drops, _| {
-            Rc::new(Receiving::new(drops, false))
+            Rc::new(Receiving::new(drops))
         }),
-        row!(
-            "mpsc::Receiver::recv_deadline",
-            Consumed,
-            true,
-            true,
-            |drops, _| Rc::new(Receiving::new(drops, true))
-        ),
         row!(
             "mpsc::SyncSender::send",
             Consumed,
@@ -788,19 +784,17 @@ impl Subject for Group {
 struct Receiving {
     tx: RefCell<Option<mpsc::Sender<Counted>>>,
     rx: mpsc::Receiver<Counted>,
-    by_deadline: bool,
     drops: Drops,
     /// What was found left.
     rest: RefCell<Vec<Counted>>,
 }
 
 impl Receiving {
-    fn new(drops: &Drops, by_deadline: bool) -> Self {
+    fn new(drops: &Drops) -> Self {
         let (tx, rx) = mpsc::channel();
         Self {
             tx: RefCell::new(Some(tx)),
             rx,
-            by_deadline,
             drops: drops.clone(),
             rest: RefCell::default(),
         }
@@ -811,7 +805,6 @@ impl Subject for Receiving {
     fn block(&self, _: usize, limit: Option<Duration>, got: &dyn Fn()) {
         let value = match limit {
             None => self.rx.recv().ok(),
-            Some(d) if self.by_deadline => self.rx.recv_deadline(Instant::now() + d).ok(),
             Some(d) => self.rx.recv_timeout(d).ok(),
         };
         if let Some(_value) = value {
