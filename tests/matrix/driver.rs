@@ -274,6 +274,9 @@ impl Notes {
     }
 }
 
+/// Interrupts the victim.
+type Strike = Box<dyn Fn()>;
+
 /// A panic on purpose.
 struct OnPurpose;
 
@@ -465,7 +468,7 @@ pub(crate) fn run(row: &Row, interruption: Interruption, seed: u64) -> Option<Ph
     let notes = &program.notes;
 
     // Whoever strikes first takes it from here.
-    let strike: Rc<Cell<Option<Box<dyn Fn()>>>> = Rc::default();
+    let strike: Rc<Cell<Option<Strike>>> = Rc::default();
     let do_strike = {
         let strike = Rc::clone(&strike);
         move || {
@@ -563,7 +566,7 @@ pub(crate) fn run(row: &Row, interruption: Interruption, seed: u64) -> Option<Ph
 }
 
 /// Spawns the victim, and says how it is interrupted from outside.
-fn spawn_victim(program: &Rc<Program>) -> (Rc<JoinHandle<()>>, Box<dyn Fn()>) {
+fn spawn_victim(program: &Rc<Program>) -> (Rc<JoinHandle<()>>, Strike) {
     let body = {
         let program = Rc::clone(program);
         move || program.victim()
@@ -595,7 +598,7 @@ fn spawn_victim(program: &Rc<Program>) -> (Rc<JoinHandle<()>>, Box<dyn Fn()>) {
 }
 
 /// The victim in a scope, with a sibling that panics when it is told to; that ends the scope, and the victim with it.
-fn scope_that_fails(program: &Rc<Program>) -> (Rc<JoinHandle<()>>, Box<dyn Fn()>) {
+fn scope_that_fails(program: &Rc<Program>) -> (Rc<JoinHandle<()>>, Strike) {
     let told = Rc::new(Cell::new(false));
     let sibling: Rc<Cell<Option<task::Task>>> = Rc::default();
     let parent = {

@@ -342,7 +342,7 @@ impl Subject for Notified {
         let n = self.grants.replace(self.grants.get() + 1);
         let mut things = self.things.lock().unwrap();
         *things += 1;
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             self.came.notify_one();
         } else {
             drop(things);
