@@ -80,9 +80,12 @@ fn check(interruption: Interruption) {
     let (rows, cells) = (rows(), cells());
     let share = seeds() * (SHARE_OF_PROGRAMS - 1) / SHARE_OF_PROGRAMS / cells.len() as u64 + 1;
     let mut seen = vec![[0; PHASES]; cells.len()];
+    let lacks = |cell: usize, seen: &[[usize; PHASES]]| {
+        let (row, i) = cells[cell];
+        i == interruption && seen[cell][..rows[row].phases(i)].contains(&0)
+    };
     for round in 0..MOST_SHARES {
-        let lacking = |cell: &usize| cells[*cell].1 == interruption && seen[*cell].contains(&0);
-        let lacking: Vec<usize> = (0..cells.len()).filter(lacking).collect();
+        let lacking: Vec<usize> = (0..cells.len()).filter(|c| lacks(*c, &seen)).collect();
         let numbers =
             |cell| (round * share..(round + 1) * share).map(move |n| (cell as u64) << CELL | n);
         hub::simulate_seeds(lacking.into_iter().flat_map(numbers), |seed| {
@@ -104,7 +107,7 @@ fn check(interruption: Interruption) {
         .filter(|(_, c)| c.1 == interruption)
     {
         assert!(
-            !seen[cell].contains(&0),
+            !lacks(cell, &seen),
             "{}, {interruption:?}: before, while, after: {:?} times",
             rows[*row].name,
             seen[cell]

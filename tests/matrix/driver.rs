@@ -11,7 +11,7 @@
 //! | kind of thing | a grant | true in the end |
 //! | --- | --- | --- |
 //! | consumed | one more of it | granted = taken + left |
-//! | lent | it is given back for the first time | it is there, and everybody has had it |
+//! | lent, in two | it is given back for the first time | it is there, and everybody has had it |
 //! | for all | it has come to pass | everybody was told |
 //! | all or none | the last party comes | all were let pass, or nobody |
 //!
@@ -64,6 +64,8 @@ pub(crate) trait Subject {
 pub(crate) enum Kind {
     Consumed,
     Lent,
+    /// Lent, but it comes back in two parts, the second long after all interruptions.
+    LentInTwo,
     ForAll,
     AllOrNone,
 }
@@ -106,6 +108,15 @@ impl Row {
             Interruption::OwnTimeout => self.timed,
             Interruption::Close => self.closes,
             _ => true,
+        }
+    }
+
+    /// How many of the phases a victim of it can meet.
+    pub(crate) fn phases(&self, i: Interruption) -> usize {
+        match (self.kind, i) {
+            // The second part is what it is granted, and nobody else runs in that instant.
+            (Kind::LentInTwo, Interruption::Scope | Interruption::NeighbourPanics) => PHASES - 1,
+            _ => PHASES,
         }
     }
 }
@@ -522,7 +533,9 @@ pub(crate) fn run(row: &Row, interruption: Interruption, seed: u64) -> Option<Ph
             "{name}: closed, and somebody waits still"
         );
         match row.kind {
-            Kind::Lent | Kind::ForAll => panic!("{name}: forgotten, with {left:?} left"),
+            Kind::Lent | Kind::LentInTwo | Kind::ForAll => {
+                panic!("{name}: forgotten, with {left:?} left")
+            }
             Kind::AllOrNone => program.subject.close(),
             Kind::Consumed => {
                 assert!(
@@ -648,7 +661,9 @@ fn balance(kind: Kind, program: &Program, name: &str) {
                 );
             }
         }
-        Kind::Lent | Kind::ForAll => assert_eq!(left, Some(1), "{name}: {stages:?}"),
+        Kind::Lent | Kind::LentInTwo | Kind::ForAll => {
+            assert_eq!(left, Some(1), "{name}: {stages:?}")
+        }
         Kind::AllOrNone => {
             let all = if granted > 0 { waiters } else { 0 };
             assert_eq!(taken, all, "{name}: {stages:?}, granted {granted}");

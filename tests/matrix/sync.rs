@@ -12,10 +12,10 @@ use std::time::Duration;
 use greenloom::sync::mpsc;
 use greenloom::sync::{
     Arc, Barrier, BoundedSemaphore, Condvar, LazyLock, Mutex, Once, OnceLock, ReentrantMutex,
-    RwLock, Semaphore, WaitGroup,
+    RwLock, RwLockWriteGuard, Semaphore, WaitGroup,
 };
 use greenloom::time::Instant;
-use greenloom::{spawn, yield_now};
+use greenloom::{sleep, spawn, yield_now};
 
 use crate::driver::{Kind, Row, Subject};
 use crate::util::{Counted, Drops};
@@ -77,6 +77,30 @@ pub(crate) fn rows() -> Vec<Row> {
             true,
             false,
             |_, _| Rc::new(Permits::new(|who| 1 + who % 3))
+        ),
+        row!(
+            "Semaphore::acquire_many before few",
+            LentInTwo,
+            true,
+            false,
+            |_, _| {
+                Rc::new(ManyFirst {
+                    semaphore: Semaphore::new(2),
+                    many_wait: Cell::new(0),
+                })
+            }
+        ),
+        row!(
+            "RwLock::write before readers",
+            LentInTwo,
+            true,
+            false,
+            |_, _| {
+                Rc::new(WriterFirst {
+                    lock: RwLock::new(()),
+                    writers_wait: Cell::new(0),
+                })
+            }
         ),
         row!("Semaphore::acquire_owned", Lent, true, false, |_, _| {
             Rc::new(OwnedPermits(Arc::new(Semaphore::new(1))))
@@ -448,6 +472,108 @@ impl Subject for Permits {
         let all = self.semaphore.try_acquire_many(self.all()).is_some();
         assert_eq!(self.semaphore.available() == self.all(), all);
         Some(usize::from(all))
+    }
+}
+
+/// Long enough for all that can happen meanwhile.
+const A_WHILE: Duration = Duration::from_millis(15);
+
+/// One more waits, until this is dropped.
+struct Waits<'a>(&'a Cell<usize>);
+
+impl<'a> Waits<'a> {
+    fn new(n: &'a Cell<usize>) -> Self {
+        n.set(n.get() + 1);
+        Self(n)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// The victim wants two, the others one each; the two come one after the other. Whoever wants one waits behind who wants
+/// two, and is served when that one leaves, though nothing comes then.
+struct ManyFirst {
+    semaphore: Semaphore,
+    many_wait: Cell<usize>,
+}
+
+impl Subject for ManyFirst {
+    fn block(&self, who: usize, limit: Option<Duration>, got: &dyn Fn()) {
+        let waits = (who == 0).then(|| Waits::new(&self.many_wait));
+        let n = if who == 0 { 2 } else { 1 };
+        let permit = match limit {
+            None => Some(self.semaphore.acquire_many(n)),
+            Some(d) => self.semaphore.acquire_many_timeout(n, d),
+        };
+        drop(waits);
+        if let Some(_permit) = permit {
+            got();
+        }
+    }
+
+    fn grant(&self, until: &dyn Fn()) -> bool {
+        let second = self.semaphore.try_acquire().unwrap();
+        let first = self.semaphore.try_acquire().unwrap();
+        until();
+        drop(first);
+        sleep(A_WHILE);
+        let free = self.semaphore.try_acquire().is_some();
+        assert_eq!(free, self.many_wait.get() == 0, "a permit that is there");
+        drop(second);
+        true
+    }
+
+    fn left(&self) -> Option<usize> {
+        Some(usize::from(self.semaphore.try_acquire_many(2).is_some()))
+    }
+}
+
+/// The same with a writer among readers.
+struct WriterFirst {
+    lock: RwLock<()>,
+    writers_wait: Cell<usize>,
+}
+
+impl Subject for WriterFirst {
+    fn block(&self, who: usize, limit: Option<Duration>, got: &dyn Fn()) {
+        if who == 0 {
+            let waits = Waits::new(&self.writers_wait);
+            let guard = match limit {
+                None => Some(self.lock.write().unwrap()),
+                Some(d) => self.lock.write_timeout(d),
+            };
+            drop(waits);
+            if let Some(_guard) = guard {
+                got();
+            }
+        } else {
+            let guard = match limit {
+                None => Some(self.lock.read().unwrap()),
+                Some(d) => self.lock.read_timeout(d),
+            };
+            if let Some(_guard) = guard {
+                got();
+            }
+        }
+    }
+
+    fn grant(&self, until: &dyn Fn()) -> bool {
+        let guard = self.lock.try_write().unwrap();
+        until();
+        let guard = RwLockWriteGuard::downgrade(guard);
+        sleep(A_WHILE);
+        let free = self.lock.try_read().is_ok();
+        assert_eq!(free, self.writers_wait.get() == 0, "a lock held by readers");
+        drop(guard);
+        true
+    }
+
+    fn left(&self) -> Option<usize> {
+        Some(usize::from(self.lock.try_write().is_ok()))
     }
 }
 
