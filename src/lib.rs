@@ -9,6 +9,9 @@
 //! | [`hub`] | a thread's scheduler: its end, its limits, forks, handles for other threads, simulations |
 //! | [`queue`] | queues and channels |
 //! | [`time`] | sleeping, intervals, `Instant` |
+//! | [`event`] | what tasks wait for: events, results that come later, cancel tokens |
+//! | [`select`] | waiting for the first of several things, or for many one by one |
+//! | [`future`] | `async` code in a task |
 //! | [`io`], [`net`] | waiting for descriptors; TCP |
 //! | [`sync`] | locks, semaphores, one-time initialisation: the shape of `std::sync` |
 //! | [`stack`] | sizes of stacks |
@@ -18,6 +21,8 @@
 //! [`timeout`] are delivered there, and nowhere else.
 
 mod clock;
+pub mod event;
+pub mod future;
 pub mod greenlet;
 pub mod hub;
 pub mod inspect;
@@ -26,6 +31,7 @@ pub mod net;
 mod park;
 pub mod queue;
 mod reactor;
+pub mod select;
 pub mod stack;
 pub mod sync;
 pub mod task;

@@ -10,9 +10,12 @@ mod util;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use greenloom::event::{self, AsyncResult, Event};
+use greenloom::future::block_on;
 use greenloom::greenlet::{self, Current, SwitchError};
 use greenloom::hub::Deadlock;
 use greenloom::queue::{GetError, PutError, Queue, channel};
+use greenloom::select::{Select, wait};
 use greenloom::sync::mpsc;
 use greenloom::task::{Builder, JoinError};
 use greenloom::{sleep, spawn, spawn_later, timeout, yield_now};
@@ -179,4 +182,54 @@ fn mute_waits_of_queues_panic_with_the_deadlock() {
         panics(|| q.join());
         assert_eq!(q.unfinished(), 1);
     });
+}
+
+#[test]
+fn events_results_and_selects_tell_main_what_it_waits_for_in_vain() {
+    lonely(
+        "events_results_and_selects_tell_main_what_it_waits_for_in_vain",
+        || {
+            // A thread without a hub waits in the OS, which tells nobody.
+            assert!(greenloom::hub::current_handle().is_alive());
+            let (event, result) = (Event::new(), AsyncResult::<u8>::new());
+            let panics = |f: &dyn Fn(), parts: &[&str]| {
+                let payload = catch_unwind(AssertUnwindSafe(f)).unwrap_err();
+                let text = payload.downcast::<String>().expect("a message");
+                for part in parts {
+                    assert!(text.contains(part), "no {part:?} in: {text}");
+                }
+            };
+            panics(&|| event.wait(), &["main waits: wait for an event"]);
+            match result.get().unwrap_err() {
+                event::GetError::Deadlock(d) => told(&d, &["main waits: wait for a result"]),
+                e => panic!("{e}"),
+            }
+            let select = || {
+                Select::new()
+                    .event(&event, || ())
+                    .result(&result, |_| ())
+                    .wait();
+            };
+            panics(&select, &["wait for an event, or wait for a result"]);
+            panics(&|| drop(wait([&event], None, None)), &["main waits"]);
+            let pending = || block_on(std::future::pending::<()>());
+            panics(&pending, &["main waits: a future"]);
+            // The owner of its one arm is named.
+            let stuck = Builder::new().name("stuck").spawn(greenloom::task::park);
+            let mut stuck = Some(stuck.unwrap());
+            let joins = AssertUnwindSafe(|| Select::new().join(&mut stuck, |_| ()).wait());
+            let text = catch_unwind(joins)
+                .unwrap_err()
+                .downcast::<String>()
+                .unwrap();
+            assert!(text.contains("main waits: join of task"), "{text}");
+            assert!(text.contains("'stuck'"), "{text}");
+            assert!(stuck.is_some(), "the handle is where it was");
+            // The hub works on, and so do they.
+            event.set();
+            event.wait();
+            result.set(1).unwrap();
+            assert_eq!(result.get().unwrap(), 1);
+        },
+    );
 }

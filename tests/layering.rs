@@ -41,14 +41,15 @@ const LAYERS: &[&[Module]] = &[
     &[("hub", &[])],
     &[("park", &[])],
     &[
-        ("task", &[]),
-        ("time", &["task"]),
-        ("queue", &[]),
-        // A reentrant lock is owned by a task; `mpsc` is a channel in std's shape.
-        ("sync", &["task", "queue"]),
-        ("event", &[]),
-        // Knows what it selects from only through `park`'s trait.
+        // Knows what it selects from only through traits, which the things implement.
         ("select", &[]),
+        ("future", &[]),
+        ("task", &["select"]),
+        ("time", &["task"]),
+        ("event", &["select"]),
+        ("queue", &["select"]),
+        // A reentrant lock is owned by a task; `mpsc` is a channel in std's shape.
+        ("sync", &["task", "select", "queue"]),
     ],
     &[("thread", &[]), ("blocking", &[])],
     &[("io", &[])],

@@ -43,3 +43,18 @@ fn a_peek_keeps_the_order() {
     q.close();
     assert_eq!(q.iter().collect::<Vec<_>>(), [3, 2, 1]);
 }
+
+#[test]
+fn what_comes_back_from_a_hub_that_ended_is_the_oldest() {
+    let q = Arc::new(LifoQueue::bounded(2));
+    let waits = {
+        let q = Arc::clone(&q);
+        move || drop(q.get())
+    };
+    queue_suite::granted_and_then_the_hub_ends(waits, || {
+        q.put(1).unwrap(); // given to the task that waits
+        q.put(2).unwrap();
+        assert_eq!(q.len(), 1);
+    });
+    assert_eq!([q.get().unwrap(), q.get().unwrap()], [2, 1]);
+}

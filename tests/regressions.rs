@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use greenloom::greenlet::{Current, scope};
+use greenloom::queue::Queue;
 use greenloom::task::{self, Builder, JoinError};
 use greenloom::{hub, sleep, spawn, timeout, yield_now};
 use util::Drops;
@@ -374,4 +375,28 @@ fn captures_of_a_task_killed_before_the_start_may_wait_when_dropped() {
         assert!(matches!(task.join(), Err(JoinError::Killed)));
     }
     assert_eq!(waited.get(), 2);
+}
+
+/// A getter that was granted an item took the oldest of all that had been handed out, and so came by one that was older
+/// than what it had got before: another's, which had not run yet.
+#[test]
+fn a_getter_takes_what_it_was_given_and_not_what_another_was() {
+    hub::simulate_seeds(0..500, |_| {
+        let queue = Rc::new(Queue::unbounded());
+        let getters: Vec<_> = (0..2)
+            .map(|_| {
+                let queue = Rc::clone(&queue);
+                spawn(move || queue.iter().collect::<Vec<u32>>())
+            })
+            .collect();
+        for n in 0..8 {
+            yield_now();
+            queue.put(n).unwrap();
+        }
+        queue.close();
+        for getter in getters {
+            let got = getter.join().unwrap();
+            assert!(got.is_sorted(), "in the order of their puts: {got:?}");
+        }
+    });
 }

@@ -360,11 +360,11 @@ fn a_shutdown_of_the_hub_frees_what_its_tasks_held() {
     thread::spawn(move || {
         for _ in 0..3 {
             let m = Arc::clone(&theirs);
-            let _ = spawn(move || {
+            drop(spawn(move || {
                 *m.lock().unwrap() += 1;
                 let _guard = m.lock().unwrap();
                 sleep(LONG);
-            });
+            }));
         }
         settle();
         let told = hub::shutdown(Duration::ZERO);

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use greenloom::greenlet::{Current, Generator, scope};
-use greenloom::task::{self, JoinError};
+use greenloom::task::{self, Builder, JoinError};
 use greenloom::{local, sleep, spawn, timeout, yield_now};
 use util::{Counted, Drops};
 
@@ -364,4 +364,77 @@ fn values_leave_nothing_behind() {
             }
         });
     });
+}
+
+// ---- inheritance ----
+
+#[test]
+fn a_task_inherits_copies_of_the_keys_that_its_builder_names() {
+    greenloom::local! {
+        static REQUEST: RefCell<Vec<u32>> = RefCell::new(vec![0]);
+        static OTHER: Cell<u32> = Cell::new(1);
+    }
+    REQUEST.set(vec![7]);
+    OTHER.set(2);
+    let inside = || {
+        let seen = (REQUEST.with_borrow(Vec::clone), OTHER.get());
+        REQUEST.with_borrow_mut(|v| v.push(8));
+        seen
+    };
+    let both = Builder::new().inherit(&REQUEST).inherit(&OTHER);
+    let both = both.inherit(&OTHER);
+    let one = Builder::new().inherit(&REQUEST);
+    let one_later = one.clone().spawn_later(Duration::from_millis(1), inside);
+    let tasks = [
+        both.spawn(inside).unwrap(),
+        one.spawn(inside).unwrap(),
+        one_later.unwrap(),
+        greenloom::spawn(inside),
+    ];
+    // What was cloned is as it was at the spawn.
+    REQUEST.set(vec![9]);
+    OTHER.set(3);
+    let seen = tasks.map(|t| t.join().unwrap());
+    assert_eq!(
+        seen,
+        [(vec![7], 2), (vec![7], 1), (vec![7], 1), (vec![0], 1)]
+    );
+    assert_eq!(REQUEST.with_borrow(Vec::clone), [9]);
+}
+
+#[test]
+fn a_scoped_task_inherits_too_and_what_is_not_there_is_made_fresh() {
+    greenloom::local! {
+        static NAME: RefCell<String> = RefCell::new("fresh".into());
+    }
+    let read = || NAME.with_borrow(String::clone);
+    let builder = Builder::new().inherit(&NAME);
+    greenloom::task::scope(|s| {
+        let fresh = builder.clone().spawn_scoped(s, read).unwrap();
+        assert_eq!(fresh.join().unwrap(), "fresh");
+        NAME.set("mine".into());
+        let mine = builder.clone().spawn_scoped(s, read).unwrap();
+        assert_eq!(mine.join().unwrap(), "mine");
+    });
+}
+
+#[test]
+fn inherited_values_are_dropped_with_their_task_or_with_a_body_that_never_ran() {
+    #[derive(Clone)]
+    struct Shared(#[allow(dead_code)] Option<Rc<util::Counted>>);
+    greenloom::local! {
+        static SHARED: RefCell<Shared> = const { RefCell::new(Shared(None)) };
+    }
+    let drops = Drops::new();
+    let counted = drops.local_guard();
+    SHARED.set(Shared(Some(counted.clone())));
+    let builder = Builder::new().inherit(&SHARED);
+    let ran = builder.clone().spawn(|| ()).unwrap();
+    let killed = builder.spawn(|| unreachable!("it was killed")).unwrap();
+    assert_eq!(Rc::strong_count(&counted), 4);
+    killed.kill();
+    ran.join().unwrap();
+    assert!(killed.join().unwrap_err().is_killed());
+    SHARED.set(Shared(None));
+    assert_eq!(Rc::strong_count(&counted), 1);
 }

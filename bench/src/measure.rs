@@ -34,6 +34,22 @@ pub(crate) enum Case {
     Yield(usize),
     /// Spawns and joins in batches of this many empty tasks.
     Spawn(usize),
+    /// Locks and unlocks.
+    Mutex,
+    /// Looks at an event.
+    Event,
+    /// Selects over this many queues.
+    Select(usize),
+    /// Items through a queue of capacity 128.
+    Items128,
+    /// Items through an unbounded queue.
+    Items,
+    /// Round trips over two channels of capacity 0.
+    RoundTrip,
+    /// Items to another thread, beside tokio.
+    TwoThreadsTokio,
+    /// Items to another thread, beside crossbeam-channel.
+    TwoThreadsCrossbeam,
 }
 
 /// One contestant: performs about the given number of operations.

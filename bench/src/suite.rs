@@ -14,6 +14,9 @@ use crate::{cases, echo, reference};
 /// Alternate rounds of a launch, unless the command line says otherwise.
 const ROUNDS: usize = 9;
 
+/// More than this many sleepers are not all parked when the first is due.
+const MOST_SLEEPERS: u64 = 100_000;
+
 /// Measures benchmark `name` once and prints its rows for the parent.
 pub(crate) fn run_child(name: &str, options: &Options) -> io::Result<()> {
     let rounds = options.rounds.unwrap_or(ROUNDS);
@@ -45,6 +48,34 @@ pub(crate) fn run_child(name: &str, options: &Options) -> io::Result<()> {
                 ("batch 100000", Case::Spawn(100_000)),
             ],
         ),
+        "locks" => duels(
+            rounds,
+            "locks",
+            &[
+                ("mutex, lock and unlock", Case::Mutex),
+                ("event, is_set", Case::Event),
+            ],
+        ),
+        "select" => duels(
+            rounds,
+            "select",
+            &[
+                ("2 queues, one ready", Case::Select(2)),
+                ("64 queues, one ready", Case::Select(64)),
+            ],
+        ),
+        "queues" => duels(
+            rounds,
+            "queues",
+            &[
+                ("capacity 128", Case::Items128),
+                ("unbounded", Case::Items),
+                ("round trip, capacity 0", Case::RoundTrip),
+                ("two threads, beside tokio", Case::TwoThreadsTokio),
+                ("two threads, beside crossbeam", Case::TwoThreadsCrossbeam),
+            ],
+        ),
+        "sleepers" => cases::sleepers(options.n.min(MOST_SLEEPERS))?,
         "echo" => echo::rows(options)?,
         "million" => cases::million(options.n)?,
         "million-tasks" => cases::million_tasks(options.n)?,
@@ -83,7 +114,7 @@ fn rows_of(bench: &str, case: &str, measured: Measured) -> Vec<Row> {
         measured.value,
         measured.reference,
     )];
-    if bench != "spawn" {
+    if matches!(bench, "switch" | "yield") {
         rows.push(row(
             format!("{case}, allocations"),
             format!("allocations/{bench}"),

@@ -158,3 +158,17 @@ pub(crate) fn live_at_most(seconds: u32) -> io::Result<()> {
     unsafe { libc::alarm(seconds) };
     Ok(())
 }
+
+/// CPU time of this process so far, in user and kernel mode.
+pub(crate) fn cpu_time() -> io::Result<std::time::Duration> {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is there for the call to fill.
+    check(unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) })?;
+    Ok(std::time::Duration::new(
+        time.tv_sec as u64,
+        time.tv_nsec as u32,
+    ))
+}

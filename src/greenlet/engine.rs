@@ -201,10 +201,8 @@ fn begin_thread(hot: &'static Hot) -> ControlRef {
     );
     hot.phase.set(Phase::Active);
     hot.next.set(next_without_hub);
-    // It may have one: a plain thread is known by it to the locks that it holds.
-    if hot.root.id.get() == 0 {
-        hot.root.begin_native(hot.unique_id().get());
-    }
+    // May have its id already: a plain thread is known by it to the locks that it holds.
+    hot.root.begin_native(super::hot::running_id());
     // What must not be done in a callback of the hub is found on the slow paths.
     hot.hub.attend(attention::UNUSUAL);
     hot.current.set(Some(hot.root()));

@@ -27,7 +27,7 @@ pub(crate) struct KillPayload;
 pub(crate) struct DeadlinePayload(pub(crate) u64);
 
 /// Whether a payload is one of the two: no panic of anybody's.
-pub(super) fn is_interrupt(payload: &(dyn core::any::Any + Send)) -> bool {
+pub(crate) fn is_interrupt(payload: &(dyn core::any::Any + Send)) -> bool {
     payload.is::<KillPayload>() || payload.is::<DeadlinePayload>()
 }
 

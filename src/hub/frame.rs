@@ -48,6 +48,19 @@ impl<'a> Reason<'a> {
         Self { owner, ..self }
     }
 
+    /// The same without what it borrows. Who holds a thing that changes hands is left out: of several reasons, none is
+    /// followed to its owner anyway.
+    pub(crate) const fn detached(self) -> Reason<'static> {
+        Reason {
+            kind: self.kind,
+            object: self.object,
+            owner: match self.owner {
+                HeldBy::Known(id) => HeldBy::Known(id),
+                HeldBy::Nobody | HeldBy::Cell(_) => HeldBy::Nobody,
+            },
+        }
+    }
+
     /// The id of who could end the wait.
     pub(crate) fn owner(&self) -> Option<u64> {
         match self.owner {

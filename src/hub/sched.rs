@@ -460,7 +460,9 @@ impl Hub {
         }
         let now = self.clock.now();
         if now < self.next_look.get() {
-            return Ok(Some(self.next_look.get()));
+            // Not so near that it would take a timer of its own.
+            let soon = now.saturating_add(Duration::from_millis(1));
+            return Ok(Some(self.next_look.get().max(soon)));
         }
         self.looked.set(true);
         if let Some(cycle) = deadlock::cycle_of_main(hot) {

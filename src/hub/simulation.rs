@@ -118,6 +118,11 @@ impl Hub {
             simulation.expects_mail.set(true);
         }
     }
+
+    /// A number below `n`, which is not 0, by the seed; `None` if the hub is real.
+    pub(crate) fn draw(&self, n: u32) -> Option<u32> {
+        self.simulation.as_ref().map(|s| s.random.below(n))
+    }
 }
 
 /// A small generator of numbers that look like chance: SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number

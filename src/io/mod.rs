@@ -6,6 +6,7 @@
 //! source    the would-block loop ── parks, or polls on a plain thread
 //! place     where it is registered, who waits       error    Closed, ConcurrentUse, TimeoutElapsed
 //! ready     wait_readable, wait_writable            os       system calls, the only unsafe code
+//! select    readable, writable: arms of a select
 //! ```
 //!
 //! Traits and plain types are std's own, so a program ports by its `use` line. Standard input and output and files still
@@ -17,6 +18,7 @@ mod error;
 mod os;
 mod place;
 mod ready;
+mod select;
 pub(crate) mod source;
 
 pub use std::io::{
@@ -27,3 +29,4 @@ pub use std::io::{
 
 pub use self::error::{Closed, ConcurrentUse, Direction, TimeoutElapsed};
 pub use self::ready::{wait_readable, wait_writable};
+pub use self::select::{Readiness, readable, writable};

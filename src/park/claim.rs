@@ -24,7 +24,7 @@ use super::{Ticket, Waiting};
 use crate::greenlet::control::ControlRef;
 use crate::greenlet::hot::{Phase, hot};
 use crate::greenlet::wake;
-use crate::hub::sched::{self, Message, Ref};
+use crate::hub::sched::{self, Hub, Message, Ref, Waiter};
 
 /// The word of a plain thread, and the thread.
 pub(crate) struct ThreadCell {
@@ -130,6 +130,23 @@ impl Unparker {
         }
     }
 
+    /// The park, as things of the calling thread's hub know it; `None` if it is another's.
+    pub(crate) fn local(&self) -> Option<(&'static Hub, Waiter)> {
+        match self {
+            Self::Greenlet {
+                hub,
+                control,
+                epoch,
+            } => {
+                let own = sched::get(hot()).filter(|own| own.handle() == *hub)?;
+                let control = sched::local(own, *control);
+                let epoch = *epoch;
+                Some((own, Waiter { control, epoch }))
+            }
+            Self::Thread(..) => None,
+        }
+    }
+
     /// Whether both name the same wait.
     #[inline]
     pub(crate) fn is(&self, other: &Self) -> bool {
@@ -217,12 +234,6 @@ impl Claim {
     #[inline]
     pub(crate) fn shut(&self) -> bool {
         self.with_word(word::shut)
-    }
-
-    /// Begins the same wait anew after a grant that only told something. The caller is in no list by it any more.
-    #[inline]
-    pub(crate) fn reopen(&self) {
-        self.with_word(word::open);
     }
 
     #[inline]

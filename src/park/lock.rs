@@ -79,13 +79,6 @@ impl<T> Lock<T> {
             round = round.saturating_add(1);
         }
     }
-
-    /// The value of a lock that nobody else can reach.
-    #[allow(dead_code)]
-    pub(crate) fn get_mut(&mut self) -> &mut T {
-        // SAFETY: `&mut self`.
-        self.value.with_mut(|value| unsafe { &mut *value })
-    }
 }
 
 impl<T> fmt::Debug for Lock<T> {

@@ -26,14 +26,12 @@
 
 mod block;
 pub(crate) mod budget;
-#[allow(dead_code)]
 mod claim;
 mod lock;
-#[allow(dead_code)]
+mod notice;
 mod select;
 #[cfg(test)]
 mod tests;
-#[allow(dead_code)]
 mod wait_queue;
 mod word;
 
@@ -42,11 +40,11 @@ use std::io;
 use std::time::Duration;
 
 pub(crate) use self::block::{Blocked, Place, Turn, block, block_after};
-#[allow(unused_imports)]
-pub(crate) use self::claim::{Claim, Unparker};
+pub(crate) use self::claim::Unparker;
 pub(crate) use self::lock::Lock;
-#[allow(unused_imports)]
-pub(crate) use self::select::{Selectable, Selected, select};
+pub use self::notice::LinkId;
+pub(crate) use self::notice::{Board, Notice};
+pub(crate) use self::select::{Selectable, Selected, attempt, select};
 pub(crate) use self::wait_queue::{Key, WaitQueue};
 pub(crate) use self::word::{Arm, Grant};
 pub(crate) use crate::hub::frame::{HeldBy, Reason};
@@ -213,9 +211,10 @@ impl Ticket {
     }
 }
 
+/// The panic of a wait that has no error to return.
 #[cold]
 #[track_caller]
-fn cannot_wait(e: &io::Error) -> ! {
+pub(crate) fn cannot_wait(e: &io::Error) -> ! {
     panic!("cannot wait here: {e} (at {})", Location::caller())
 }
 

@@ -17,9 +17,15 @@
 //! This file knows no object; the layers above implement [`Selectable`].
 #![forbid(unsafe_code)]
 
+use std::io;
+
 use super::claim::{Claim, Unparker};
 use super::word::{Arm, Grant, MAX_ARMS};
-use super::{End, How, Reason, Ticket, Waiting, park_until};
+use super::{End, How, Reason, Report, Ticket, Waiting, park_until};
+use crate::clock::Instant;
+
+/// Up to so many reasons are listed without an allocation.
+const FEW: usize = 8;
 
 /// One arm of a select. Sealed by being private to the crate.
 pub(crate) trait Selectable {
@@ -61,13 +67,15 @@ pub(crate) enum Selected {
 }
 
 /// Waits until one of `arms` has what it wants; the search begins at `first`, so that none is always preferred. With no
-/// arms only `how` ends it.
+/// arms only a deadline ends it. `begin` says how to wait; it is asked only if there is nothing at once.
+///
+/// # Errors
+/// Those of `begin`.
 pub(crate) fn select(
     arms: &mut [&mut dyn Selectable],
     first: usize,
-    ticket: impl FnOnce() -> std::io::Result<Ticket>,
-    how: &How<'_>,
-) -> std::io::Result<Selected> {
+    begin: impl FnOnce() -> io::Result<(Ticket, Option<Instant>, Report)>,
+) -> io::Result<Selected> {
     assert!(
         arms.len() < MAX_ARMS,
         "a select of more than {MAX_ARMS} things"
@@ -75,9 +83,25 @@ pub(crate) fn select(
     if let Some(i) = attempt(arms, first) {
         return Ok(Selected::Arm(i));
     }
-    let ticket = ticket()?;
+    let (ticket, deadline, report) = begin()?;
+    let mut few = [Reason::new("select of nothing", 0); FEW];
+    let many: Vec<_>;
+    let reasons = if arms.len() <= FEW {
+        for (reason, arm) in few.iter_mut().zip(&*arms) {
+            *reason = arm.reason().detached();
+        }
+        &few[..arms.len().max(1)]
+    } else {
+        many = arms.iter().map(|a| a.reason().detached()).collect();
+        &many
+    };
+    let how = How {
+        reasons,
+        deadline,
+        report,
+    };
     loop {
-        match round(arms, ticket, how) {
+        match round(arms, ticket, &how) {
             Some(end) => return Ok(end),
             None => {
                 if let Some(i) = attempt(arms, first) {
@@ -88,7 +112,8 @@ pub(crate) fn select(
     }
 }
 
-fn attempt(arms: &mut [&mut dyn Selectable], first: usize) -> Option<usize> {
+/// The first arm, in a circle from `first`, that has what it wants now.
+pub(crate) fn attempt(arms: &mut [&mut dyn Selectable], first: usize) -> Option<usize> {
     let n = arms.len();
     (0..n)
         .map(|i| {

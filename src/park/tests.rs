@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::claim::Claim;
 use super::*;
 use crate::greenlet::{self, Current};
 
@@ -385,7 +386,8 @@ fn select_two(pots: [&Pot; 2], deadline: Option<Instant>) -> Option<usize> {
     let mut arms = pots.map(Take::from);
     let [a, b] = &mut arms;
     let mut all: [&mut dyn Selectable; 2] = [a, b];
-    match select(&mut all, 0, Ticket::new, &how(deadline)).unwrap() {
+    let begin = || Ok((Ticket::new()?, deadline, how(deadline).report));
+    match select(&mut all, 0, begin).unwrap() {
         Selected::Arm(i) => {
             assert!(arms[i].taken && !arms[1 - i].taken);
             Some(i)

@@ -18,14 +18,24 @@
 //! ([`WaitQueue::has_other`](crate::park::WaitQueue)), and while it attempts, nothing of its own is registered.
 #![forbid(unsafe_code)]
 
+use core::fmt;
+
 use super::core::{Core, Refusal};
 use super::ends::sealed::{Gets, Puts};
 use super::store::Store;
 use crate::park::{Arm, Key, Reason, Selectable, Unparker};
 
-/// The queue was closed, and nothing is left in it.
+/// What an arm of a select tells: the queue is closed, and for a get nothing is left in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Closed;
+pub struct Closed;
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the queue is closed")
+    }
+}
+
+impl std::error::Error for Closed {}
 
 /// A queue, as an arm that gets from it sees it.
 pub(crate) trait GetSide<T> {
@@ -33,10 +43,10 @@ pub(crate) trait GetSide<T> {
     /// `None`: nothing at this moment.
     fn attempt(&self) -> Option<Result<T, Closed>>;
     /// `None`: there is no reason to wait.
-    fn register(&self, who: &Unparker, arm: Arm) -> Option<Key>;
-    fn unregister(&self, key: Key);
-    fn fetch(&self) -> T;
-    fn hand_back(&self);
+    fn register(&self, who: &Unparker, arm: Arm) -> Option<Ticket>;
+    fn unregister(&self, ticket: Ticket);
+    fn fetch(&self, ticket: Ticket) -> T;
+    fn hand_back(&self, ticket: Ticket);
 }
 
 /// A queue, as an arm that puts into it sees it.
@@ -50,7 +60,7 @@ pub(crate) trait PutSide<T> {
     fn unregister(&self, ticket: Ticket) -> Option<T>;
 }
 
-/// Finds a registered value again.
+/// Finds a registered wait again, and its value: what it offers, or what it was given.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
     key: Key,
@@ -71,25 +81,30 @@ impl<T, S: Store<T>> GetSide<T> for Core<T, S> {
         }
     }
 
-    fn register(&self, who: &Unparker, arm: Arm) -> Option<Key> {
+    fn register(&self, who: &Unparker, arm: Arm) -> Option<Ticket> {
         self.lock.with(|state| {
             // In somebody's turn nothing can be had; its end tells.
             let ready = state.busy.is_none()
                 && (!state.is_idle() || state.closed || state.putters.has_other(who));
-            (!ready).then(|| state.getters.push_back(who.clone(), arm, ()))
+            if ready {
+                return None;
+            }
+            let number = state.number();
+            let key = state.getters.push_back(who.clone(), arm, number);
+            Some(Ticket { key, number })
         })
     }
 
-    fn unregister(&self, key: Key) {
-        self.lock.with(|state| state.getters.remove(key));
+    fn unregister(&self, ticket: Ticket) {
+        self.lock.with(|state| state.getters.remove(ticket.key));
     }
 
-    fn fetch(&self) -> T {
-        self.fetch()
+    fn fetch(&self, ticket: Ticket) -> T {
+        self.fetch(ticket.number)
     }
 
-    fn hand_back(&self) {
-        self.hand_back();
+    fn hand_back(&self, ticket: Ticket) {
+        self.hand_back(ticket.number);
     }
 }
 
@@ -131,17 +146,32 @@ impl<T, S: Store<T>> PutSide<T> for Core<T, S> {
 }
 
 /// Gets one item.
-pub(crate) struct GetArm<'a, T> {
+pub struct GetArm<'a, T> {
     queue: &'a dyn GetSide<T>,
-    key: Option<Key>,
+    /// Of the last registration, and whether it still stands.
+    ticket: Option<Ticket>,
+    registered: bool,
     got: Option<Result<T, Closed>>,
+}
+
+impl<T> fmt::Debug for GetArm<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GetArm({})", self.queue.reason())
+    }
+}
+
+impl<T> fmt::Debug for PutArm<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PutArm({})", self.queue.reason())
+    }
 }
 
 impl<'a, T> GetArm<'a, T> {
     pub(crate) fn new(queue: Gets<'a, T>) -> Self {
         Self {
             queue: queue.0,
-            key: None,
+            ticket: None,
+            registered: false,
             got: None,
         }
     }
@@ -163,33 +193,40 @@ impl<T> Selectable for GetArm<'_, T> {
     }
 
     fn register(&mut self, who: &Unparker, arm: Arm) -> bool {
-        self.key = self.queue.register(who, arm);
-        self.key.is_none()
+        self.ticket = self.queue.register(who, arm);
+        self.registered = self.ticket.is_some();
+        !self.registered
     }
 
     fn unregister(&mut self) {
-        if let Some(key) = self.key.take() {
-            self.queue.unregister(key);
+        if core::mem::take(&mut self.registered)
+            && let Some(ticket) = self.ticket
+        {
+            self.queue.unregister(ticket);
         }
     }
 
     fn commit(&mut self) {
-        self.got = Some(Ok(self.queue.fetch()));
+        if let Some(ticket) = self.ticket {
+            self.got = Some(Ok(self.queue.fetch(ticket)));
+        }
     }
 
     fn refund(&self) {
-        self.queue.hand_back();
+        if let Some(ticket) = self.ticket {
+            self.queue.hand_back(ticket);
+        }
     }
 
     fn abandon(&self) {
-        if let Some(key) = self.key {
-            self.queue.unregister(key);
+        if let (true, Some(ticket)) = (self.registered, self.ticket) {
+            self.queue.unregister(ticket);
         }
     }
 }
 
 /// Puts the value that `slot` holds; without one it is never chosen.
-pub(crate) struct PutArm<'a, T> {
+pub(super) struct PutArm<'a, T> {
     queue: &'a dyn PutSide<T>,
     slot: &'a mut Option<T>,
     ticket: Option<Ticket>,

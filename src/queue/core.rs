@@ -24,10 +24,10 @@
 //! together with the grant of the wait it belongs to, in one section of the lock, and a wait has one end (invariant 14). So
 //!
 //! - killed or timed out before the grant: the wait queue gives the value back to the putter, a getter was given nothing;
-//! - after the grant: the call succeeds. A getter takes one from `handed` before it can wait again; there are as many as
-//!   getters that have been granted and not come yet, and who takes which does not matter: the first to run gets the first;
-//! - granted, and then its hub ends: [`Place::refund`] takes the newest of `handed` back for the next getter, or into the
-//!   store as the oldest there.
+//! - after the grant: the call succeeds. A getter takes its own from `handed`, which it finds by its number, before it can wait
+//!   again: were it another's, one that is older than what it got last would come out of order;
+//! - granted, and then its hub ends: [`Place::refund`] takes what it was given back for the next getter, or into the store as
+//!   the oldest there.
 //!
 //! `close` tells all who wait. A putter's value comes out with that, and is left in `returned` under the putter's number; the
 //! putter fetches it when it runs.
@@ -40,6 +40,7 @@
 //! thread finds nothing. Who meets its own turn would wait for itself: that is a panic.
 #![forbid(unsafe_code)]
 
+use core::cell::Cell;
 use core::mem;
 use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -270,10 +271,13 @@ impl<T, S: Store<T>> Core<T, S> {
             deadline: patience.deadline(),
             report: patience.report,
         };
-        let blocked = block(&Getting(self), ticket, &how, |state| match state.take() {
+        let number = Cell::new(0);
+        let getting = Getting(self, &number);
+        let blocked = block(&getting, ticket, &how, |state| match state.take() {
             Taken::Empty => {
                 self.waits.store(true, Ordering::Relaxed);
-                Err(((), Rank::Last))
+                number.set(state.number());
+                Err((number.get(), Rank::Last))
             }
             taken => {
                 self.waits.store(false, Ordering::Relaxed);
@@ -281,7 +285,7 @@ impl<T, S: Store<T>> Core<T, S> {
             }
         });
         match blocked {
-            Blocked::Granted(Grant::Given(_)) => Ok(self.fetch()),
+            Blocked::Granted(Grant::Given(_)) => Ok(self.fetch(number.get())),
             Blocked::Now(taken) => self.get_slowly(taken, patience),
             Blocked::Granted(Grant::Told(_)) => {
                 let left = Patience {
@@ -331,13 +335,18 @@ impl<T, S: Store<T>> Core<T, S> {
                 deadline: *deadline.get_or_insert_with(|| patience.deadline()),
                 report: patience.report,
             };
-            let blocked = block(&Getting(self), ticket, &how, |state| match state.take() {
-                Taken::Empty | Taken::Busy(_) => Err(((), Rank::Last)),
+            let number = Cell::new(0);
+            let getting = Getting(self, &number);
+            let blocked = block(&getting, ticket, &how, |state| match state.take() {
+                Taken::Empty | Taken::Busy(_) => {
+                    number.set(state.number());
+                    Err((number.get(), Rank::Last))
+                }
                 taken => Ok(taken),
             });
             taken = match blocked {
                 Blocked::Now(taken) => taken,
-                Blocked::Granted(Grant::Given(_)) => return Ok(self.fetch()),
+                Blocked::Granted(Grant::Given(_)) => return Ok(self.fetch(number.get())),
                 Blocked::Granted(Grant::Told(_)) => self.lock.with(State::take),
                 Blocked::Ended(end, _) => return Err(end.into()),
             };
@@ -346,8 +355,8 @@ impl<T, S: Store<T>> Core<T, S> {
 
     /// Takes what the caller was given.
     #[inline]
-    pub(super) fn fetch(&self) -> T {
-        match self.lock.with(|state| state.handed.pop_front()) {
+    pub(super) fn fetch(&self, number: u64) -> T {
+        match self.lock.with(|state| state.take_handed(number)) {
             Some(item) => item,
             None => unreachable!("a getter was granted, and nothing was handed to it"),
         }
@@ -394,16 +403,16 @@ impl<T, S: Store<T>> Core<T, S> {
     }
 
     /// What was given to a getter that will never come for it goes to the next, or back.
-    pub(super) fn hand_back(&self) {
+    pub(super) fn hand_back(&self, number: u64) {
         let who = self.lock.with(|state| {
-            let item = state.handed.pop_back()?;
+            let value = state.take_handed(number)?;
             if state.is_idle()
-                && let Some(((), who)) = state.getters.give()
+                && let Some((number, who)) = state.getters.give()
             {
-                state.handed.push_back(item);
+                state.handed.push_back(Parcel { number, value });
                 return Some(who);
             }
-            state.store.restore(item);
+            state.store.restore(value);
             None
         });
         wake(who);
@@ -573,7 +582,7 @@ impl<T, S: Store<T>> Drop for Turn<'_, T, S> {
 }
 
 /// Waits for an item.
-struct Getting<'a, T, S>(&'a Core<T, S>);
+struct Getting<'a, T, S>(&'a Core<T, S>, &'a Cell<u64>);
 /// Waits for room.
 struct Putting<'a, T, S>(&'a Core<T, S>);
 /// Waits until all is done.
@@ -581,7 +590,7 @@ struct Joining<'a, T, S>(&'a Core<T, S>);
 
 impl<T, S: Store<T>> Place for Getting<'_, T, S> {
     type State = State<T, S>;
-    type Payload = ();
+    type Payload = u64;
 
     #[inline]
     fn lock(&self) -> &Lock<State<T, S>> {
@@ -589,14 +598,14 @@ impl<T, S: Store<T>> Place for Getting<'_, T, S> {
     }
 
     #[inline]
-    fn waiters(state: &mut State<T, S>) -> &mut WaitQueue<()> {
+    fn waiters(state: &mut State<T, S>) -> &mut WaitQueue<u64> {
         &mut state.getters
     }
 
     fn refund(&self, grant: Grant) {
         // Who was only told had nothing.
         if let Grant::Given(_) = grant {
-            self.0.hand_back();
+            self.0.hand_back(self.1.get());
         }
     }
 }

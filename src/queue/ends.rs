@@ -4,6 +4,8 @@
 //! on the types themselves.
 #![forbid(unsafe_code)]
 
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::channel::{Receiver, Sender};
@@ -229,3 +231,61 @@ sink!(Queue, this => this.core());
 sink!(LifoQueue, this => this.core());
 sink!(PriorityQueue[Ord], this => this.core());
 sink!(Sender, this => &this.shared.core);
+
+/// What is behind a pointer is a source or a sink by it.
+macro_rules! through {
+    ($($pointer:ty),*) => {$(
+        impl<S: Source + ?Sized> sealed::GetFrom<S::Item> for $pointer {
+            fn gets(&self) -> sealed::Gets<'_, S::Item> {
+                (**self).gets()
+            }
+        }
+
+        impl<S: Source + ?Sized> Source for $pointer {
+            type Item = S::Item;
+
+            #[inline]
+            #[track_caller]
+            fn get(&self) -> Result<S::Item, GetError> {
+                (**self).get()
+            }
+
+            #[track_caller]
+            fn get_timeout(&self, d: Duration) -> Result<S::Item, GetTimeoutError> {
+                (**self).get_timeout(d)
+            }
+
+            #[inline]
+            #[track_caller]
+            fn try_get(&self) -> Result<S::Item, TryGetError> {
+                (**self).try_get()
+            }
+        }
+
+        impl<S: Sink + ?Sized> sealed::PutInto<S::Item> for $pointer {
+            fn puts(&self) -> sealed::Puts<'_, S::Item> {
+                (**self).puts()
+            }
+        }
+
+        impl<S: Sink + ?Sized> Sink for $pointer {
+            type Item = S::Item;
+
+            #[inline]
+            fn put(&self, value: S::Item) -> Result<(), PutError<S::Item>> {
+                (**self).put(value)
+            }
+
+            fn put_timeout(&self, value: S::Item, d: Duration) -> Result<(), PutTimeoutError<S::Item>> {
+                (**self).put_timeout(value, d)
+            }
+
+            #[inline]
+            fn try_put(&self, value: S::Item) -> Result<(), TryPutError<S::Item>> {
+                (**self).try_put(value)
+            }
+        }
+    )*};
+}
+
+through!(&S, Rc<S>, Arc<S>);

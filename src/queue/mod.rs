@@ -21,20 +21,21 @@
 //! This module may not run code of the user while it holds a lock.
 #![forbid(unsafe_code)]
 
-#[allow(dead_code)] // until there is a public select
-pub(crate) mod arms;
+mod arms;
 mod channel;
 pub(crate) mod core;
 mod ends;
 mod error;
 mod heap;
 mod kinds;
+mod select;
 mod state;
 mod store;
 
 #[cfg(test)]
 mod tests;
 
+pub use self::arms::Closed;
 pub use self::channel::{
     IntoIter as ChannelIntoIter, Iter as ChannelIter, Receiver, Sender, TryIter as ChannelTryIter,
     channel, unbounded_channel,

@@ -55,8 +55,9 @@ impl Holder {
 pub(crate) struct State<T, S> {
     pub(super) store: S,
     /// Given to getters, one for each that was granted and has not come for it.
-    pub(super) handed: VecDeque<T>,
-    pub(super) getters: WaitQueue<()>,
+    pub(super) handed: VecDeque<Parcel<T>>,
+    /// Each waits under a number, by which it finds what it was given.
+    pub(super) getters: WaitQueue<u64>,
     pub(super) putters: WaitQueue<Parcel<T>>,
     pub(super) joiners: WaitQueue<()>,
     /// Values of putters that were told.
@@ -136,10 +137,10 @@ impl<T, S: Store<T>> State<T, S> {
         }
         if !self.getters.is_empty()
             && self.is_idle()
-            && let Some(((), who)) = self.getters.give()
+            && let Some((number, who)) = self.getters.give()
         {
             self.unfinished += 1;
-            self.handed.push_back(value);
+            self.handed.push_back(Parcel { number, value });
             return Offered::Done(Some(who));
         }
         if self.has_room() {
@@ -191,13 +192,27 @@ impl<T, S: Store<T>> State<T, S> {
         Some(who)
     }
 
+    /// The number of a getter that is about to wait.
+    #[inline]
+    pub(super) fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
     /// The payload of a putter that is about to wait.
     pub(super) fn parcel(&mut self, value: T) -> Parcel<T> {
-        self.next_number += 1;
         Parcel {
-            number: self.next_number,
+            number: self.number(),
             value,
         }
+    }
+
+    /// What the getter with this number was given.
+    #[inline]
+    pub(super) fn take_handed(&mut self, number: u64) -> Option<T> {
+        // Nearly always the first: who was granted first runs first, on one hub.
+        let at = self.handed.iter().position(|p| p.number == number)?;
+        Some(self.handed.remove(at)?.value)
     }
 
     /// The value of a putter that was told.

@@ -12,17 +12,13 @@ use super::arms::{Closed, GetArm, PutArm};
 use super::ends::sealed::{GetFrom, PutInto};
 use super::{LifoQueue, PriorityQueue, Queue, channel};
 use crate::clock::deadline_after;
-use crate::park::{Arm, End, How, Reason, Report, Selectable, Selected, Ticket, Unparker, select};
+use crate::park::{Arm, End, Reason, Report, Selectable, Selected, Ticket, Unparker, select};
 
 const SOON: Duration = Duration::from_millis(2);
 
 fn wait(arms: &mut [&mut dyn Selectable], limit: Option<Duration>) -> Selected {
-    let how = How {
-        reasons: &[Reason::new("select", 0)],
-        deadline: limit.and_then(deadline_after),
-        report: Report::ALL,
-    };
-    select(arms, 0, Ticket::new, &how).expect("a place where one can wait")
+    let begin = || Ok((Ticket::new()?, limit.and_then(deadline_after), Report::ALL));
+    select(arms, 0, begin).expect("a place where one can wait")
 }
 
 fn chosen(selected: &Selected) -> usize {

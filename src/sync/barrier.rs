@@ -210,7 +210,7 @@ impl Barrier {
     /// # Blocking
     /// Never switches.
     pub fn abort(&self) {
-        self.turn_away(|state| state.broken = true);
+        self.turn_away(|_| true, |state| state.broken = true);
     }
 
     /// Makes the barrier whole and empty. Those that wait are told that it is broken.
@@ -218,7 +218,7 @@ impl Barrier {
     /// # Blocking
     /// Never switches.
     pub fn reset(&self) {
-        self.turn_away(|state| state.broken = false);
+        self.turn_away(|_| true, |state| state.broken = false);
     }
 
     /// Whether it is broken.
@@ -308,8 +308,13 @@ impl Barrier {
             .with(|state| state.trips != trips && state.breaks == breaks)
     }
 
-    fn turn_away(&self, f: impl FnOnce(&mut State)) {
+    /// Turns away those that wait, if `when` says so, and sets the state by `f`: all in one go, since the last party may come at
+    /// any moment.
+    fn turn_away(&self, when: impl FnOnce(&State) -> bool, f: impl FnOnce(&mut State)) {
         let waiting = self.state.with(|state| {
+            if !when(state) {
+                return Vec::new();
+            }
             f(state);
             state.arrived = 0;
             state.breaks += 1;
@@ -334,9 +339,11 @@ impl Place for Barrier {
     }
 
     fn left(&self) {
-        if self.state.with(|state| state.queue.len() < state.arrived) {
-            self.abort();
-        }
+        // The last party may have come since the entry was taken back: it was counted in then, and nothing is missing.
+        self.turn_away(
+            |state| state.queue.len() < state.arrived,
+            |state| state.broken = true,
+        );
     }
 }
 

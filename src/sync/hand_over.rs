@@ -24,7 +24,8 @@
 //! **Nobody is forgotten.** Who queues up has seen a holder, or makes one see `W`, in the queue's lock; so that holder's
 //! compare-and-swap fails, it takes the queue's lock, and finds the entry. While the word is free and the queue is not
 //! empty, somebody who was told is on its way: it takes the lock, and unlocks by way of the queue since `W` is set; or it
-//! finds a holder, for whom the same holds; or its hub has ended, and [`forgo`](HandOver::forgo) tells the next.
+//! finds a holder, for whom the same holds; or its hub has ended, and [`forgo`](HandOver::forgo) tells the next. It has to look
+//! in the queue's lock ([`enter`](HandOver::enter)) before it gives up: it may have been told before the word was free.
 //!
 //! **Only one holds it.** A hand-over leaves the word held all the time: `ones` is written before the grant. Not the id of who
 //! is granted, because that one may be parked for a while yet, and a report would see it wait for what it holds itself, a
@@ -33,7 +34,7 @@
 //! This file waits for nothing and wakes nobody: who is to be unparked comes out. It is included by the model tests as it is.
 #![forbid(unsafe_code)]
 
-use super::primitives::{AtomicU64, Ordering};
+use super::primitives::{AtomicU64, Ordering, const_in_library};
 use crate::park::{Lock, Turn, Unparker, WaitQueue};
 
 /// Somebody may be queued.
@@ -57,11 +58,13 @@ pub(crate) struct HandOver {
 }
 
 impl HandOver {
-    /// Free.
-    pub(crate) const fn new() -> Self {
-        Self {
-            word: AtomicU64::new(0),
-            queue: Lock::new(WaitQueue::new()),
+    const_in_library! {
+        /// Free.
+        pub(crate) fn new() -> Self {
+            Self {
+                word: AtomicU64::new(0),
+                queue: Lock::new(WaitQueue::new()),
+            }
         }
     }
 
@@ -79,7 +82,7 @@ impl HandOver {
     /// Whether `me`, who asks, holds it.
     #[inline]
     pub(crate) fn is_held_by(&self, me: u64) -> bool {
-        // Relaxed: an own id was written by the asker, or before the grant that it has seen.
+        // Relaxed: nobody but the asker writes its id.
         self.word.load(Ordering::Relaxed) & ID == me
     }
 
@@ -151,18 +154,19 @@ impl HandOver {
                 _ => false,
             };
             // Plain stores: where the word is held and has `W`, it is written in this lock only, until the grant.
-            // Release: as in `unlock_at_once`.
             if direct {
-                self.word.store(ON_ITS_WAY | WAITERS, Ordering::Release);
+                // Relaxed, both: what the holder did goes with the grant.
+                self.word.store(ON_ITS_WAY | WAITERS, Ordering::Relaxed);
                 if let Some((_, who)) = queue.give() {
                     if queue.is_empty() {
-                        self.word.fetch_and(!WAITERS, Ordering::Release);
+                        self.word.fetch_and(!WAITERS, Ordering::Relaxed);
                     }
                     return Some(who);
                 }
             }
             let told = queue.tell();
             let waiters = if queue.is_empty() { 0 } else { WAITERS };
+            // Release: as in `unlock_at_once`.
             self.word.store(waiters, Ordering::Release);
             told.map(|(_, who)| who)
         })

@@ -72,7 +72,10 @@ mod raw_mutex;
 mod raw_rwlock;
 mod reentrant;
 mod rwlock;
+mod select;
 mod semaphore;
+#[cfg(test)]
+mod tests;
 mod wait_group;
 
 pub use std::sync::{Arc, LockResult, PoisonError, TryLockError, TryLockResult, Weak, atomic};

@@ -27,16 +27,15 @@ use std::time::Duration;
 use super::TIMED;
 use crate::clock::{Instant, deadline_after};
 use crate::park::{
-    Arm, Blocked, Grant, How, Key, Lock, Place, Reason, Report, Selectable, Ticket, Turn, Unparker,
-    WaitQueue, block,
+    Blocked, Grant, How, Lock, Place, Reason, Report, Ticket, Turn, Unparker, WaitQueue, block,
 };
 
 #[derive(Debug)]
 pub(crate) struct State {
-    available: usize,
+    pub(super) available: usize,
     total: usize,
     /// What each waiter wants.
-    queue: WaitQueue<usize>,
+    pub(super) queue: WaitQueue<usize>,
 }
 
 impl State {
@@ -62,8 +61,8 @@ impl State {
 
 /// Both semaphores, without their limits.
 #[derive(Debug)]
-struct Core {
-    state: Lock<State>,
+pub(super) struct Core {
+    pub(super) state: Lock<State>,
 }
 
 impl Core {
@@ -77,8 +76,14 @@ impl Core {
         }
     }
 
+    /// The guard of `n` permits that were taken.
     #[inline]
-    fn try_take(&self, n: usize) -> bool {
+    pub(super) fn permit(&self, n: usize) -> Permit<'_> {
+        Permit { core: self, n }
+    }
+
+    #[inline]
+    pub(super) fn try_take(&self, n: usize) -> bool {
         self.state.with(|state| state.take(n))
     }
 
@@ -141,7 +146,7 @@ impl Core {
     /// Changes the state, and then gives to those that wait, one after the other: what another thread asks for meanwhile
     /// queues up behind them.
     #[inline]
-    fn change(&self, f: impl FnOnce(&mut State)) {
+    pub(super) fn change(&self, f: impl FnOnce(&mut State)) {
         let next = self.state.with(|state| {
             f(state);
             state.next()
@@ -164,15 +169,15 @@ impl Core {
     }
 }
 
-fn reason() -> Reason<'static> {
+pub(super) fn reason() -> Reason<'static> {
     Reason::new("permit of a semaphore", 0)
 }
 
 /// The semaphore as one sees it that waits for `n`.
 #[derive(Debug)]
-struct Acquiring<'a> {
-    core: &'a Core,
-    n: usize,
+pub(super) struct Acquiring<'a> {
+    pub(super) core: &'a Core,
+    pub(super) n: usize,
 }
 
 impl Place for Acquiring<'_> {
@@ -469,12 +474,13 @@ impl Semaphore {
         self.core.available()
     }
 
+    pub(super) fn core(&self) -> &Core {
+        &self.core
+    }
+
     #[inline]
     fn permit(&self, n: usize) -> Permit<'_> {
-        Permit {
-            core: &self.core,
-            n,
-        }
+        self.core.permit(n)
     }
 }
 
@@ -630,12 +636,13 @@ impl BoundedSemaphore {
         );
     }
 
+    pub(super) fn core(&self) -> &Core {
+        &self.core
+    }
+
     #[inline]
     fn permit(&self, n: usize) -> Permit<'_> {
-        Permit {
-            core: &self.core,
-            n,
-        }
+        self.core.permit(n)
     }
 }
 
@@ -653,79 +660,5 @@ impl fmt::Debug for BoundedSemaphore {
             .field("available", &self.available())
             .field("bound", &self.bound)
             .finish_non_exhaustive()
-    }
-}
-
-/// The arm of a select that takes a permit.
-#[allow(dead_code)] // until there is a select
-#[derive(Debug)]
-pub(crate) struct Acquire<'a> {
-    place: Acquiring<'a>,
-    key: Option<Key>,
-    taken: bool,
-}
-
-#[allow(dead_code)] // until there is a select
-impl<'a> Acquire<'a> {
-    pub(crate) fn new(semaphore: &'a Semaphore, n: usize) -> Self {
-        Self {
-            place: Acquiring {
-                core: &semaphore.core,
-                n,
-            },
-            key: None,
-            taken: false,
-        }
-    }
-
-    /// The permits, if this is the arm that was chosen.
-    pub(crate) fn into_permit(self) -> Option<Permit<'a>> {
-        let Acquiring { core, n } = self.place;
-        self.taken.then(|| Permit { core, n })
-    }
-}
-
-impl Selectable for Acquire<'_> {
-    fn reason(&self) -> Reason<'_> {
-        reason()
-    }
-
-    fn attempt(&mut self) -> bool {
-        self.taken = self.place.core.try_take(self.place.n);
-        self.taken
-    }
-
-    fn register(&mut self, who: &Unparker, arm: Arm) -> bool {
-        let n = self.place.n;
-        let key = self.place.core.state.with(|state| {
-            let free = state.available >= n && !state.queue.has_other(who);
-            (!free).then(|| state.queue.push_back(who.clone(), arm, n))
-        });
-        self.key = key;
-        key.is_none()
-    }
-
-    fn unregister(&mut self) {
-        if let Some(key) = self.key.take() {
-            self.place.core.change(|state| {
-                let _ = state.queue.remove(key);
-            });
-        }
-    }
-
-    fn commit(&mut self) {
-        self.taken = true;
-    }
-
-    fn refund(&self) {
-        self.place.refund(Grant::Given(0));
-    }
-
-    fn abandon(&self) {
-        if let Some(key) = self.key {
-            self.place.core.change(|state| {
-                let _ = state.queue.remove(key);
-            });
-        }
     }
 }

@@ -15,9 +15,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::current::Task;
-use super::record::{
-    DETACHED, Joiner, Link, LinkId, OBSERVED, Outcome, peek_ext, settle, with_ext,
-};
+use super::future::Polled;
+use super::record::{DETACHED, Joiner, Link, OBSERVED, Outcome, peek_ext, settle, with_ext};
 use super::remote;
 use crate::clock::{Instant, deadline_after};
 use crate::greenlet::body;
@@ -28,7 +27,7 @@ use crate::greenlet::seed::Subject;
 use crate::hub::error;
 use crate::hub::sched::{self, Hub, Message, Ref, Waiter};
 use crate::hub::{HubHandle, lifecycle};
-use crate::park::{End, HeldBy, How, Reason, Report, Ticket, Waiting, park_until};
+use crate::park::{End, HeldBy, How, LinkId, Reason, Report, Ticket, Waiting, park_until};
 
 /// How long `try_join` gives another thread's hub to hand over a result that is there.
 const HAND_OVER: Duration = Duration::from_millis(1);
@@ -207,6 +206,15 @@ impl Address {
         task.id() == self.id
     }
 
+    /// The task's hub is about to be asked for something that this thread's hub waits for.
+    pub(super) fn expect_answer(&self) {
+        if let Some(own) = sched::get(hot())
+            && own.handle() != self.hub
+        {
+            own.expect_mail();
+        }
+    }
+
     /// Runs `f` with the task, in its hub. Dropped uncalled if it is gone.
     pub(super) fn call(
         &self,
@@ -233,6 +241,8 @@ impl Address {
 pub struct JoinHandle<T> {
     pub(super) address: Address,
     pub(super) name: Option<Arc<str>>,
+    /// As a future it was polled, and was not ready then.
+    pub(super) polled: Option<Box<Polled<T>>>,
     result: PhantomData<Mutex<T>>,
 }
 
@@ -334,6 +344,7 @@ impl<T> JoinHandle<T> {
         Self {
             address,
             name,
+            polled: None,
             result: PhantomData,
         }
     }
@@ -352,7 +363,7 @@ impl<T: 'static> JoinHandle<T> {
     pub fn join(self) -> Result<T, JoinError> {
         // The usual way, apart so that it carries nothing of the others: a task of this thread, without a limit.
         match self.address.look() {
-            Seen::Here(hot, hub, task) if self.address.is(task) => {
+            Seen::Here(hot, hub, task) if self.polled.is_none() && self.address.is(task) => {
                 if !task.is_dead()
                     && let Err(stopped) =
                         await_end(hot, hub, task, self.address.id, None, Report::ERRORS)
@@ -426,10 +437,15 @@ impl<T: 'static> JoinHandle<T> {
     }
 
     fn wait(
-        self,
+        mut self,
         deadline: Option<Instant>,
         report: Report,
     ) -> Result<Result<T, JoinError>, (End, Self)> {
+        if self.polled.is_some()
+            && let Some(result) = self.end_polling()
+        {
+            return Ok(remote::or_left(self, result));
+        }
         match self.address.look() {
             Seen::Here(hot, hub, task) if self.address.is(task) => {
                 if !task.is_dead()
@@ -458,7 +474,10 @@ impl<T: 'static> JoinHandle<T> {
     #[inline]
     pub(super) fn used_up(self) {
         let mut this = ManuallyDrop::new(self);
-        if this.name.is_some() || !matches!(this.address.place, Place::Known(_)) {
+        if this.name.is_some()
+            || this.polled.is_some()
+            || !matches!(this.address.place, Place::Known(_))
+        {
             this.dismantle();
         }
     }
@@ -467,6 +486,7 @@ impl<T: 'static> JoinHandle<T> {
     #[cold]
     #[inline(never)]
     fn dismantle(&mut self) {
+        drop(self.polled.take());
         drop(self.name.take());
         self.address.place = Place::Known(0);
     }
@@ -532,6 +552,12 @@ impl<T> JoinHandle<T> {
     #[doc(alias = "rawlink")]
     pub fn on_done(&self, cb: impl FnOnce(Outcome) + Send + 'static) -> LinkId {
         let id = LinkId(hot().unique_id().get());
+        if let Some(outcome) = self.polled.as_ref().and_then(|p| p.outcome()) {
+            // The outcome is under way to a future of this handle, so the task's hub does not know the task any more.
+            let call = move || cb(outcome);
+            drop(self.address.hub.send(Message::Call(Box::new(call))));
+            return id;
+        }
         match self.address.look() {
             Seen::Here(hot, hub, task) if self.address.is(task) => link(
                 hot,
@@ -621,6 +647,10 @@ fn detach(hot: &'static Hot, hub: &'static Hub, task: Subject) {
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
+        // First: an outcome that is fetched for a future is not to be settled as well.
+        if self.polled.is_some() {
+            drop(self.polled.take());
+        }
         match self.address.look() {
             Seen::Here(hot, hub, task) => {
                 if self.address.is(task) {

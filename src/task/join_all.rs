@@ -1,8 +1,8 @@
-//! `join_all`: many joins, one park, the results in the order in which the tasks ended.
+//! `join_all`, `join_n`: many joins, one park, the results in the order in which the tasks ended.
 //!
 //! ```text
 //! ready already    → first, in the order given
-//! of this thread   Joiner { list, number } ← its `joiner`     its end notes the number; the last one wakes
+//! of this thread   Joiner { list, number } ← its `joiner`     its end notes the number; the last needed wakes
 //! of another       Mailbox { list, number }                   its hub fills it and notes the number; each one wakes
 //! ```
 //!
@@ -43,7 +43,7 @@ impl<T> Waiting for Watching<'_, T> {
         let mut filled = remote::lock(self.filled);
         let mut order = self.finished.order.borrow_mut();
         order.append(&mut filled);
-        order.len() == self.finished.all
+        order.len() >= self.finished.enough
     }
 }
 
@@ -98,40 +98,94 @@ pub fn join_all<T: 'static>(
     handles: impl IntoIterator<Item = JoinHandle<T>>,
     timeout: Option<Duration>,
 ) -> Vec<Result<T, JoinError>> {
-    let mut handles: Vec<Option<JoinHandle<T>>> = handles.into_iter().map(Some).collect();
+    let handles: Vec<_> = handles.into_iter().map(Some).collect();
+    let all = handles.len();
+    let (mut results, rest, failed) = join_enough(handles, all, timeout);
+    if let Some(why) = failed {
+        results.extend(rest.iter().flatten().map(|_| Err(again(&why))));
+    }
+    results
+}
+
+/// Waits until `count` of the tasks have ended (all, if they are fewer), and returns the results **in the order in which
+/// they ended**, and the other handles in the order given. If more have ended by then, there are more results.
+///
+/// With a `timeout`, returns what there is when it has passed.
+///
+/// ```
+/// use std::time::Duration;
+/// use greenloom::task::{join_n, spawn_later};
+///
+/// let replicas = [3600, 0, 3600].map(|s| spawn_later(Duration::from_secs(s), move || s));
+/// let (first, rest) = join_n(replicas, 1, None);
+/// assert_eq!(first.len(), 1);
+/// assert_eq!(rest.len(), 2);
+/// rest.iter().for_each(|task| task.kill());
+/// ```
+///
+/// # Blocking
+/// As [`join_all`].
+///
+/// # Errors
+/// Each task's own. If the wait cannot go on ([`JoinError::Deadlock`], `Unwinding`, `CannotWait`), that stands last in
+/// the results, once, and the tasks that it was for are among the handles.
+#[doc(alias = "joinall")]
+pub fn join_n<T: 'static>(
+    handles: impl IntoIterator<Item = JoinHandle<T>>,
+    count: usize,
+    timeout: Option<Duration>,
+) -> (Vec<Result<T, JoinError>>, Vec<JoinHandle<T>>) {
+    let handles: Vec<_> = handles.into_iter().map(Some).collect();
+    let (mut results, rest, failed) = join_enough(handles, count, timeout);
+    results.extend(failed.map(Err));
+    (results, rest.into_iter().flatten().collect())
+}
+
+/// The results of those that have ended, the handles of the others in place, and why no more can be waited for, if so.
+type Joined<T> = (
+    Vec<Result<T, JoinError>>,
+    Vec<Option<JoinHandle<T>>>,
+    Option<JoinError>,
+);
+
+fn join_enough<T: 'static>(
+    mut handles: Vec<Option<JoinHandle<T>>>,
+    count: usize,
+    timeout: Option<Duration>,
+) -> Joined<T> {
     let finished = Finished {
         order: RefCell::new(Vec::with_capacity(handles.len())),
-        all: handles.len(),
+        enough: count.min(handles.len()),
     };
     // Asked once: the answer for a task of another thread may change at any time.
-    let ready: Vec<bool> = handles.iter().flatten().map(is_ready).collect();
+    let ready: Vec<bool> = handles.iter_mut().flatten().map(is_ready).collect();
     for number in (0..ready.len()).filter(|n| ready[*n]) {
         finished.note(number);
     }
     let mut members: Vec<Member<T>> = Vec::new();
     let mut failed = None;
-    if ready.contains(&false) {
+    let enough = finished.order.borrow().len() >= finished.enough;
+    if !enough {
         failed = match wait(&handles, &ready, &finished, &mut members, timeout) {
             Ok(why) => why,
             Err(e) => Some(JoinError::CannotWait(e)),
         };
     }
     let order = finished.order.into_inner();
-    let mut results = Vec::with_capacity(handles.len());
+    let mut results = Vec::with_capacity(order.len());
     for number in order {
         if let Some(handle) = handles[number].take() {
             results.push(fetch(handle, members.get(number)));
         }
     }
-    if let Some(why) = failed {
-        let missing = handles.iter().flatten().count();
-        results.extend((0..missing).map(|_| Err(again(&why))));
-    }
-    results
+    (results, handles, failed)
 }
 
 /// Whether nothing needs to be waited for.
-fn is_ready<T>(handle: &JoinHandle<T>) -> bool {
+fn is_ready<T>(handle: &mut JoinHandle<T>) -> bool {
+    if handle.is_polled_out() {
+        return true;
+    }
     match handle.address.look() {
         Seen::Here(_, _, task) => !handle.address.is(task) || task.is_dead(),
         Seen::Gone => true,
@@ -199,7 +253,13 @@ fn wait<T: 'static>(
 }
 
 /// The outcome of a task that has ended.
-fn fetch<T: 'static>(handle: JoinHandle<T>, member: Option<&Member<T>>) -> Result<T, JoinError> {
+fn fetch<T: 'static>(
+    mut handle: JoinHandle<T>,
+    member: Option<&Member<T>>,
+) -> Result<T, JoinError> {
+    if let Some(result) = handle.end_polling() {
+        return remote::or_left(handle, result);
+    }
     if let Some(Member::There(mailbox)) = member {
         return remote::or_left(handle, mailbox.take());
     }

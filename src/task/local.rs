@@ -69,7 +69,8 @@ macro_rules! local {
 /// - each task (and greenlet, and main) has its own value, and destructors run when *it* ends;
 /// - an initialiser that uses its own key is no error if that comes to an end: the value made by the inner call stays, and
 ///   the outer one is dropped;
-/// - destructors may wait; kills are held back meanwhile.
+/// - destructors may wait; kills are held back meanwhile;
+/// - a task may be given copies of its spawner's values: [`Builder::inherit`](super::Builder::inherit).
 pub struct LocalKey<T: 'static> {
     init: fn() -> T,
 }
@@ -109,6 +110,15 @@ fn owner() -> Result<ControlRef, AccessError> {
 #[track_caller]
 fn destroyed(e: AccessError) -> ! {
     panic!("cannot access a task-local: {e}")
+}
+
+/// Makes `locals` the running task's, which has none of these keys yet.
+pub(super) fn adopt(locals: Vec<Local>) {
+    if !locals.is_empty()
+        && let Ok(c) = owner()
+    {
+        with_ext(c, |e| e.locals.extend(locals));
+    }
 }
 
 impl<T: 'static> LocalKey<T> {
@@ -153,6 +163,18 @@ impl<T: 'static> LocalKey<T> {
         };
         with_ext(c, |e| e.locals.push(local));
         Ok(made)
+    }
+
+    /// A clone of the running task's value, as another task would have it; `None` if there is none.
+    pub(super) fn copy(&'static self) -> Option<Local>
+    where
+        T: Clone,
+    {
+        let value = self.find(owner().ok()?).ok()??;
+        Some(Local {
+            key: self.key(),
+            value: Some(Rc::new(T::clone(&value))),
+        })
     }
 
     /// Calls `f` with the running task's value.

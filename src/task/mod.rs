@@ -28,13 +28,18 @@
 
 mod big;
 mod current;
+mod future;
 mod handle;
+mod inherit;
 mod interrupt;
 mod join_all;
 mod local;
 mod record;
 mod remote;
 mod scope;
+mod select;
+mod several;
+mod try_scope;
 
 use core::num::NonZeroU64;
 use core::panic::Location;
@@ -48,15 +53,18 @@ pub use self::current::{
 };
 pub use self::handle::{JoinError, JoinHandle, TaskId};
 pub use self::interrupt::{Elapsed, finally, shield, timeout};
-pub use self::join_all::join_all;
+pub use self::join_all::{join_all, join_n};
 pub use self::local::{AccessError, LocalKey};
-pub use self::record::{LinkId, Outcome};
+pub use self::record::Outcome;
 pub use self::remote::{HubGone, spawn_on};
 pub use self::scope::{Scope, ScopedJoinHandle, scope};
+pub use self::several::{kill_all, try_join_all};
+pub use self::try_scope::{TryScope, try_scope};
 pub use crate::local;
-pub use crate::park::yield_now;
+pub use crate::park::{LinkId, yield_now};
 
 use self::handle::{Address, Place};
+use self::inherit::{Inherit, Inherited};
 use self::record::TaskEnd;
 use crate::clock::deadline_after;
 use crate::greenlet::body;
@@ -86,10 +94,11 @@ pub struct Builder {
     name: Option<Arc<str>>,
     size: StackSize,
     daemon: bool,
+    inherit: Inherit,
 }
 
 impl Builder {
-    /// The default: no name, a stack of 64 KiB, no daemon.
+    /// The default: no name, a stack of 64 KiB, no daemon, nothing inherited.
     pub fn new() -> Self {
         Self::default()
     }
@@ -112,6 +121,39 @@ impl Builder {
         self
     }
 
+    /// Gives the task a copy of the spawner's value of a task-local, if it has one. Otherwise the task makes its own when it
+    /// first uses the key, as without this.
+    ///
+    /// The value is cloned when the task is spawned, once for each call; the two are apart from then on. What is to be
+    /// shared is put behind an `Rc`.
+    ///
+    /// ```
+    /// use std::cell::RefCell;
+    /// use greenloom::task::Builder;
+    ///
+    /// greenloom::local! {
+    ///     static REQUEST: RefCell<String> = RefCell::new(String::new());
+    /// }
+    ///
+    /// REQUEST.set("GET /".into());
+    /// let inside = || REQUEST.with_borrow(String::clone);
+    /// let task = Builder::new().inherit(&REQUEST).spawn(inside)?;
+    /// assert_eq!(task.join().unwrap(), "GET /");
+    /// assert_eq!(greenloom::spawn(inside).join().unwrap(), "");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "contextvars")]
+    pub fn inherit<T: Clone + 'static>(mut self, key: &'static LocalKey<T>) -> Self {
+        self.inherit.add(key);
+        self
+    }
+
+    /// Without the keys to inherit, and the spawner's values of those.
+    fn inherited(mut self) -> (Self, Inherited) {
+        let inherit = core::mem::take(&mut self.inherit);
+        (self, inherit.copy())
+    }
+
     /// Spawns the task. It runs when the caller gives way.
     ///
     /// # Errors
@@ -122,17 +164,25 @@ impl Builder {
         if self.is_plain() {
             return spawn_at(Location::caller(), f);
         }
-        let (hot, hub, c) = create(self.size, self.daemon, Location::caller(), f)?;
-        if self.name.is_some() {
-            c.set_name(self.name.clone());
+        let (this, inherited) = self.inherited();
+        let body = move || {
+            inherited.adopt();
+            f()
+        };
+        let (hot, hub, c) = create(this.size, this.daemon, Location::caller(), body)?;
+        if this.name.is_some() {
+            c.set_name(this.name.clone());
         }
         wake::make_runnable(hot, c);
-        Ok(handle_of(hub, c.into(), c.id.get(), self.name))
+        Ok(handle_of(hub, c.into(), c.id.get(), this.name))
     }
 
     /// Whether nothing was set: then a seed will do.
     fn is_plain(&self) -> bool {
-        self.name.is_none() && !self.daemon && self.size == StackSize::default()
+        self.name.is_none()
+            && !self.daemon
+            && self.size == StackSize::default()
+            && self.inherit.is_empty()
     }
 
     /// Spawns the task in a [`scope`](scope()): it may borrow what outlives the scope.
@@ -158,9 +208,14 @@ impl Builder {
         d: Duration,
         f: impl FnOnce() -> T + 'static,
     ) -> io::Result<JoinHandle<T>> {
-        let (hot, hub, c) = create(self.size, self.daemon, Location::caller(), f)?;
-        if self.name.is_some() {
-            c.set_name(self.name.clone());
+        let (this, inherited) = self.inherited();
+        let body = move || {
+            inherited.adopt();
+            f()
+        };
+        let (hot, hub, c) = create(this.size, this.daemon, Location::caller(), body)?;
+        if this.name.is_some() {
+            c.set_name(this.name.clone());
         }
         let epoch = hot.serial();
         c.park_epoch.set(epoch);
@@ -170,12 +225,12 @@ impl Builder {
         if let Some(deadline) = deadline_after(d) {
             let flags = TimerFlags {
                 fine: d < Duration::from_millis(1),
-                daemon: self.daemon,
+                daemon: this.daemon,
             };
             let timer = hub.set_timer(deadline, flags, Alarm::Wake(c, epoch));
             c.parent_inbox.set(timer.to_bits());
         }
-        Ok(handle_of(hub, c.into(), c.id.get(), self.name))
+        Ok(handle_of(hub, c.into(), c.id.get(), this.name))
     }
 }
 

@@ -28,6 +28,7 @@ use crate::greenlet::wake;
 use crate::greenlet::{engine, report};
 use crate::hub::fork;
 use crate::hub::sched::{self, Hub, Waiter};
+use crate::park::LinkId;
 
 /// Bits of the handle's state.
 pub(super) const DETACHED: u8 = 1;
@@ -61,10 +62,6 @@ impl Outcome {
         }
     }
 }
-
-/// Names a link, to remove it: [`JoinHandle::unlink`](super::JoinHandle::unlink).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LinkId(pub(super) u64);
 
 pub(super) struct Link {
     pub(super) id: LinkId,
@@ -106,23 +103,24 @@ pub(super) struct Local {
 /// Who joins a task of its own thread; lives in the joiner's frame.
 pub(super) struct Joiner<'a> {
     pub(super) waiter: Waiter,
-    /// For a `join_all`: the list of those that have ended, and this task's number in it. Only the one that makes the
-    /// list full wakes the joiner.
+    /// For a `join_all`: the list of those that have ended, and this task's number in it. Only the one that makes them
+    /// enough wakes the joiner.
     pub(super) list: Option<(&'a Finished, usize)>,
 }
 
 /// The tasks that have ended, by number, in that order. With room for all from the start.
 pub(super) struct Finished {
     pub(super) order: RefCell<Vec<usize>>,
-    pub(super) all: usize,
+    /// How many the joiner waits for.
+    pub(super) enough: usize,
 }
 
 impl Finished {
-    /// Notes that a task has ended. True if it was the last.
+    /// Notes that a task has ended. True if that makes them enough.
     pub(super) fn note(&self, number: usize) -> bool {
         let mut order = self.order.borrow_mut();
         order.push(number);
-        order.len() == self.all
+        order.len() == self.enough
     }
 }
 
@@ -234,8 +232,8 @@ fn tell(
 ) {
     let task = task.into();
     let joiner = task.joiner().get().cast::<Joiner<'_>>();
-    // SAFETY: the field `joiner` is null or points into the frame of who joins, parked since: `Joining` and
-    // `Watching` clear it on every way out of that frame.
+    // SAFETY: the field `joiner` is null or points into the frame of who joins, parked since: `Joining`,
+    // `Watching` and the arm of a select clear it on every way out of that frame.
     if let Some(Joiner { waiter, list }) = unsafe { joiner.as_ref() }
         && list.is_none_or(|(list, number)| list.note(number))
     {

@@ -13,18 +13,19 @@
 //! thread is `Send`, so its `T` is.
 
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use core::task::Waker;
 use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::handle::{Address, JoinError, JoinHandle, Place, join_reason, to_result};
-use super::record::{Watch, add_watcher};
+use super::record::{Outcome, Watch, add_watcher};
 use crate::clock::Instant;
 use crate::greenlet::body;
 use crate::greenlet::hot::{Hot, hot};
 use crate::greenlet::seed::Subject;
 use crate::hub::HubHandle;
 use crate::hub::sched::Message;
-use crate::park::{End, How, Report, Ticket, Unparker, Waiting, park_until};
+use crate::park::{End, How, Lock, Report, Ticket, Unparker, Waiting, park_until};
 
 const WAITING: u8 = 0;
 const TAKING: u8 = 1;
@@ -53,7 +54,7 @@ pub(super) fn outcome<T>(hot: &'static Hot, task: Subject) -> Result<T, JoinErro
 }
 
 /// Fetches what the task of `handle` ended with before its thread did, if that is still there.
-fn left_behind<T: 'static>(handle: &JoinHandle<T>) -> Option<Result<T, JoinError>> {
+pub(super) fn left_behind<T: 'static>(handle: &JoinHandle<T>) -> Option<Result<T, JoinError>> {
     let address = &handle.address;
     if address.hub.is_open() {
         return None;
@@ -85,7 +86,15 @@ pub(super) struct Mailbox<T> {
     value: Mutex<Option<Result<T, JoinError>>>,
     /// For a `join_all`: where to note that this one was filled, and its number.
     list: Option<(FilledList, usize)>,
-    unparker: Unparker,
+    to: To,
+}
+
+/// Whom the mailbox is for.
+enum To {
+    /// Who is parked.
+    Park(Unparker),
+    /// A future, by the waker of its last poll.
+    Future(Lock<Option<Waker>>),
 }
 
 /// Locked for a few moves only, none of which can panic.
@@ -96,13 +105,39 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl<T> Mailbox<T> {
     fn fill(&self, value: Result<T, JoinError>) {
         *lock(&self.value) = Some(value);
-        let unparker = self.unparker.clone();
         // Before FILLED: a joiner that gives up waits for that, and then finds the number.
         if let Some((list, number)) = &self.list {
             lock(list).push(*number);
         }
         self.state.store(FILLED, Ordering::Release);
-        unparker.unpark();
+        match &self.to {
+            To::Park(unparker) => unparker.unpark(),
+            To::Future(waker) => {
+                if let Some(waker) = waker.with(Option::take) {
+                    waker.wake();
+                }
+            }
+        }
+    }
+
+    /// Makes `waker` the one that is woken when it is filled. True if it is filled.
+    pub(super) fn poll(&self, waker: &Waker) -> bool {
+        if let To::Future(place) = &self.to {
+            let fresh = waker.clone();
+            drop(place.with(|waker| waker.replace(fresh)));
+        }
+        // After the waker is there: who fills it since then has seen it.
+        self.state.load(Ordering::Acquire) == FILLED
+    }
+
+    /// Whether there is something in it, and how the task ended; `None` if it is empty or that is not known.
+    pub(super) fn outcome(&self) -> Option<Outcome> {
+        match &*lock(&self.value) {
+            Some(Ok(_)) => Some(Outcome::Returned),
+            Some(Err(JoinError::Panicked(_))) => Some(Outcome::Panicked),
+            Some(Err(JoinError::Killed)) => Some(Outcome::Killed),
+            _ => None,
+        }
     }
 
     /// What it was filled with.
@@ -182,16 +217,25 @@ pub(super) fn watch<T: 'static>(
     ticket: &Ticket,
     list: Option<(FilledList, usize)>,
 ) -> Arc<Mailbox<T>> {
-    if let Ticket::Greenlet(_, hub, _) = ticket
-        && hub.handle() != handle.address.hub
-    {
-        hub.expect_mail();
-    }
+    send_to(handle, To::Park(ticket.unparker()), list)
+}
+
+/// Has the outcome of a task of another thread sent to a mailbox that wakes `waker`.
+pub(super) fn watch_by_waker<T: 'static>(handle: &JoinHandle<T>, waker: &Waker) -> Arc<Mailbox<T>> {
+    send_to(handle, To::Future(Lock::new(Some(waker.clone()))), None)
+}
+
+fn send_to<T: 'static>(
+    handle: &JoinHandle<T>,
+    to: To,
+    list: Option<(FilledList, usize)>,
+) -> Arc<Mailbox<T>> {
+    handle.address.expect_answer();
     let mailbox = Arc::new(Mailbox {
         state: AtomicU8::new(WAITING),
         value: Mutex::new(None),
         list,
-        unparker: ticket.unparker(),
+        to,
     });
     let post = Post(Arc::clone(&mailbox));
     handle.address.call(move |hot, _, task| {

@@ -139,6 +139,17 @@ impl Core {
         kill_each(hot, scoped)
     }
 
+    /// Asks for the end of every task of the scope but the running one.
+    fn kill_others(&self) {
+        let hot = hot();
+        let others = {
+            let children = self.children.borrow();
+            let others = children.iter().filter(|c| is_alive(c)).map(|c| c.0);
+            others.filter(|c| hot.current.get() != Some(*c)).collect()
+        };
+        kill_each(hot, others);
+    }
+
     /// Whether this is still the process and the hub that the tasks belong to.
     fn is_here(&self, hot: &'static Hot) -> bool {
         hot.phase.get() == Phase::Active
@@ -375,6 +386,10 @@ impl<'s> Scope<'s, '_> {
         }
     }
 
+    pub(super) fn kill_others(&self) {
+        self.core.kill_others();
+    }
+
     pub(super) fn spawn_with<T: 's>(
         &'s self,
         settings: Builder,
@@ -382,6 +397,11 @@ impl<'s> Scope<'s, '_> {
         f: impl FnOnce() -> T + 's,
     ) -> io::Result<ScopedJoinHandle<'s, T>> {
         let core = &self.core;
+        let (settings, inherited) = settings.inherited();
+        let f = move || {
+            inherited.adopt();
+            f()
+        };
         let packet = Rc::new(Packet {
             value: Cell::new(None),
         });
@@ -421,6 +441,10 @@ pub struct ScopedJoinHandle<'s, T> {
 }
 
 impl<T> ScopedJoinHandle<'_, T> {
+    pub(super) fn handle(&self) -> &JoinHandle<()> {
+        &self.handle
+    }
+
     /// Waits until the task has ended and returns its value. A panic that is returned here is not the scope's any more.
     ///
     /// # Blocking

@@ -222,10 +222,11 @@ macro_rules! queue_suite_rest {
                 joins[0].kill();
                 yield_now();
                 for left in (0..3).rev() {
-                    assert!(!joins[1].is_finished());
                     q.get().unwrap();
                     q.task_done().unwrap();
                     assert_eq!(q.unfinished(), left);
+                    yield_now();
+                    assert_eq!(joins[1].is_finished(), left == 0);
                 }
                 let [killed, joined] = <[_; 2]>::try_from(joins).unwrap();
                 assert!(killed.join().is_err_and(|e| e.is_killed()));

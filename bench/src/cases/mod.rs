@@ -6,23 +6,33 @@
 //! | `yields.rs` | one `yield_now` among so many tasks |
 //! | `spawn.rs` | one task from `spawn` to the return of its `join` |
 //! | `echo.rs` | an echo server with a task per connection |
+//! | `locks.rs` | a lock that is free, a look at an event |
+//! | `selects.rs` | a select over queues, one of them ready |
+//! | `queues.rs` | one item, one round trip, within a hub and between two |
+//! | `sleepers.rs` | CPU time and lateness of many sleeping tasks |
 //! | `million.rs`, `million_tasks.rs` | memory and time of a million parked greenlets, and tasks |
 //!
 //! Only public API is used.
 #![forbid(unsafe_code)]
 
 mod echo;
+mod locks;
 mod memory;
 mod million;
 mod million_tasks;
+mod queues;
+mod selects;
+mod sleepers;
 mod spawn;
 mod switch;
 mod yields;
 
 use std::io;
 
+pub(crate) use self::sleepers::{LEAD, Slept, moments};
 use crate::measure::{Case, Side};
 use crate::report::Row;
+use greenloom::queue::Queue;
 
 /// Calls `body` with greenloom's side of `case`.
 pub(crate) fn with_side<R>(case: Case, body: impl FnOnce(Option<Side<'_>>) -> R) -> R {
@@ -32,7 +42,20 @@ pub(crate) fn with_side<R>(case: Case, body: impl FnOnce(Option<Side<'_>>) -> R)
         Case::Ring(greenlets) => switch::ring(greenlets, body),
         Case::Yield(tasks) => body(Some(&mut yields::among(tasks))),
         Case::Spawn(batch) => body(Some(&mut spawn::batches_of(batch))),
+        Case::Mutex => body(Some(&mut locks::mutex())),
+        Case::Event => body(Some(&mut locks::event())),
+        Case::Select(2) => body(Some(&mut selects::of_two())),
+        Case::Select(n) => body(Some(&mut selects::of_many(n))),
+        Case::Items128 => body(Some(&mut queues::items(|| Queue::bounded(128)))),
+        Case::Items => body(Some(&mut queues::items(Queue::unbounded))),
+        Case::RoundTrip => body(Some(&mut queues::round_trips())),
+        Case::TwoThreadsTokio | Case::TwoThreadsCrossbeam => body(Some(&mut queues::two_threads())),
     }
+}
+
+/// Measures `n` sleeping tasks.
+pub(crate) fn sleepers(n: u64) -> io::Result<Vec<Row>> {
+    sleepers::rows(usize::try_from(n).map_err(io::Error::other)?)
 }
 
 /// Measures `n` parked greenlets.
