@@ -10,7 +10,7 @@
 //! closed             ·                 ·                    ·
 //! ```
 //!
-//! `driver` says what a program is and what has to be true of it, `sync` and `queue` hold the rows, `programs` are
+//! `driver` says what a program is and what has to be true of it, `sync`, `permits` and `queue` hold the rows, `programs` are
 //! random mixtures. Each program runs in a simulation, and its seed says everything: the cell too, so that
 //! `GREENLOOM_SEED` runs the very program that failed. `GREENLOOM_MATRIX_SEEDS` is how many there are in all.
 //!
@@ -20,10 +20,25 @@
 
 mod util;
 
+/// A row: its name, its kind, whether it is timed and whether it closes, and what makes it.
+macro_rules! row {
+    ($name:literal, $kind:ident, $timed:expr, $closes:expr, $new:expr) => {
+        Row {
+            name: $name,
+            kind: Kind::$kind,
+            timed: $timed,
+            closes: $closes,
+            new: $new,
+        }
+    };
+}
+
 #[path = "matrix/dice.rs"]
 mod dice;
 #[path = "matrix/driver.rs"]
 mod driver;
+#[path = "matrix/permits.rs"]
+mod permits;
 #[path = "matrix/programs.rs"]
 mod programs;
 #[path = "matrix/queue.rs"]
@@ -50,6 +65,7 @@ const CELL: u32 = 24;
 
 fn rows() -> Vec<Row> {
     let mut rows = sync::rows();
+    rows.extend(permits::rows());
     rows.extend(queue::rows());
     rows
 }
