@@ -10,7 +10,7 @@
 //! closed             ·                 ·                    ·
 //! ```
 //!
-//! `driver` says what a program is and what has to be true of it, `sync`, `permits` and `queue` hold the rows, `programs` are
+//! `driver` says what a program is and what has to be true of it, `sync`, `permits`, `queue` and `event` hold the rows, `programs` are
 //! random mixtures. Each program runs in a simulation, and its seed says everything: the cell too, so that
 //! `GREENLOOM_SEED` runs the very program that failed. `GREENLOOM_MATRIX_SEEDS` is how many there are in all.
 //!
@@ -37,6 +37,8 @@ macro_rules! row {
 mod dice;
 #[path = "matrix/driver.rs"]
 mod driver;
+#[path = "matrix/event.rs"]
+mod event;
 #[path = "matrix/permits.rs"]
 mod permits;
 #[path = "matrix/programs.rs"]
@@ -67,6 +69,7 @@ fn rows() -> Vec<Row> {
     let mut rows = sync::rows();
     rows.extend(permits::rows());
     rows.extend(queue::rows());
+    rows.extend(event::rows());
     rows
 }
 

@@ -617,21 +617,27 @@ fn scope_that_fails(program: &Rc<Program>) -> (Rc<JoinHandle<()>>, Strike) {
     let parent = {
         let (program, told, sibling) = (Rc::clone(program), Rc::clone(&told), Rc::clone(&sibling));
         spawn(move || {
-            task::scope(|s| {
-                let victim = s.spawn(|| program.victim());
-                let fails = s.spawn(|| {
-                    sibling.set(Some(task::current()));
-                    while !told.get() {
-                        task::park();
-                    }
-                    panic_on_purpose()
-                });
-                let Err(_) = fails.join();
-                program.notes.struck();
-                victim.kill();
-                // Killed or not, which the notes say.
-                let _ = victim.join();
-            });
+            let scope = || {
+                task::try_scope(|s| {
+                    let victim = s.spawn(|| {
+                        program.victim();
+                        Ok::<_, ()>(())
+                    });
+                    let fails = s.spawn(|| {
+                        sibling.set(Some(task::current()));
+                        while !told.get() {
+                            task::park();
+                        }
+                        program.notes.struck();
+                        panic_on_purpose()
+                    });
+                    // A failure is the scope's, which the notes know.
+                    let _ = (fails.join() as Result<Option<()>, _>, victim.join());
+                    Ok(())
+                })
+            };
+            let payload = catch_unwind(AssertUnwindSafe(scope)).unwrap_err();
+            assert!(payload.is::<OnPurpose>());
         })
     };
     let strike = move || {
