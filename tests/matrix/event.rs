@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use greenloom::event::{AsyncResult, CancelToken, Event};
+use greenloom::queue::Queue;
 use greenloom::select::Select;
+use greenloom::sync::Semaphore;
 
 use crate::driver::{Kind, Row, Subject};
 use crate::util::{Counted, Drops};
@@ -27,6 +29,26 @@ pub(crate) fn rows() -> Vec<Row> {
         row("CancelToken, in a select", |_, _| {
             Rc::new(Cancelled(CancelToken::new(), Means::Select))
         }),
+        Row {
+            closes: true,
+            kind: Kind::Consumed,
+            ..row("Queue::get, in a select", |drops, _| {
+                Rc::new(Taking(Queue::unbounded(), drops.clone()))
+            })
+        },
+        Row {
+            closes: true,
+            kind: Kind::Consumed,
+            ..row("Queue::put, in a select", |drops, _| {
+                Rc::new(Offering::new(drops))
+            })
+        },
+        Row {
+            kind: Kind::Lent,
+            ..row("Semaphore::acquire, in a select", |_, _| {
+                Rc::new(Permitted(Semaphore::new(1)))
+            })
+        },
     ]
 }
 
@@ -152,5 +174,116 @@ impl Subject for Cancelled {
 
     fn left(&self) -> Option<usize> {
         Some(usize::from(self.0.is_cancelled()))
+    }
+}
+
+/// Items, beside an arm that never comes.
+struct Taking(Queue<Counted>, Drops);
+
+impl Subject for Taking {
+    fn block(&self, _: usize, limit: Option<Duration>, got: &dyn Fn()) {
+        let never = Event::new();
+        let select = Select::new()
+            .event(&never, || None)
+            .get(&self.0, |item| item.ok());
+        let item = match limit {
+            None => select.wait(),
+            Some(d) => select.wait_timeout(d).flatten(),
+        };
+        if let Some(_item) = item {
+            got();
+        }
+    }
+
+    fn grant(&self, until: &dyn Fn()) -> bool {
+        until();
+        self.0.try_put(self.1.guard()).is_ok()
+    }
+
+    fn left(&self) -> Option<usize> {
+        Some(self.0.len())
+    }
+
+    fn close(&self) {
+        self.0.close();
+    }
+}
+
+/// Room for one, which is taken from the beginning, beside a queue that never has room.
+struct Offering {
+    queue: Queue<Counted>,
+    drops: Drops,
+}
+
+impl Offering {
+    fn new(drops: &Drops) -> Self {
+        let queue = Queue::bounded(1);
+        queue.try_put(drops.guard()).unwrap();
+        Self {
+            queue,
+            drops: drops.clone(),
+        }
+    }
+}
+
+impl Subject for Offering {
+    fn block(&self, _: usize, limit: Option<Duration>, got: &dyn Fn()) {
+        let never = Queue::bounded(0);
+        let (mut item, mut other) = (Some(self.drops.guard()), Some(self.drops.guard()));
+        let select = Select::new()
+            .put(&self.queue, &mut item, |put| put.is_ok())
+            .put(&never, &mut other, |_| unreachable!("nobody gets there"));
+        let put = match limit {
+            None => select.wait(),
+            Some(d) => select.wait_timeout(d).unwrap_or(false),
+        };
+        assert_eq!(item.is_none(), put, "what was not put is still here");
+        assert!(other.is_some());
+        if put {
+            got();
+        }
+    }
+
+    fn grant(&self, until: &dyn Fn()) -> bool {
+        until();
+        self.queue.try_get().is_ok()
+    }
+
+    fn left(&self) -> Option<usize> {
+        Some(1 - self.queue.len())
+    }
+
+    fn close(&self) {
+        self.queue.close();
+    }
+}
+
+/// One permit, beside another semaphore that has none.
+struct Permitted(Semaphore);
+
+impl Subject for Permitted {
+    fn block(&self, _: usize, limit: Option<Duration>, got: &dyn Fn()) {
+        let none = Semaphore::new(0);
+        let select = Select::new()
+            .acquire(&none, |_| unreachable!("nobody releases it"))
+            .acquire(&self.0, |permit| permit);
+        let permit = match limit {
+            None => Some(select.wait()),
+            Some(d) => select.wait_timeout(d),
+        };
+        if let Some(_permit) = permit {
+            assert_eq!(self.0.available(), 0);
+            got();
+        }
+    }
+
+    fn grant(&self, until: &dyn Fn()) -> bool {
+        let _permit = self.0.try_acquire().unwrap();
+        until();
+        true
+    }
+
+    fn left(&self) -> Option<usize> {
+        Some(usize::from(self.0.try_acquire().is_some()))
     }
 }
