@@ -15,7 +15,7 @@
 //! `GREENLOOM_SEED` runs the very program that failed. `GREENLOOM_MATRIX_SEEDS` is how many there are in all.
 //!
 //! A clock that stands still while anything can run never expires between a grant and the turn of who was granted. So for
-//! the two timeouts the third column is the other tie: the grant comes in the instant of the expiry, after it.
+//! the two timeouts the third column is the other tie: the grant comes in the instant of the expiry, after it, and is had.
 #![forbid(unsafe_code)]
 
 mod util;
