@@ -3,6 +3,7 @@
 mod util;
 
 use std::cell::{Cell, RefCell};
+#[cfg(not(feature = "sanitizer"))]
 use std::collections::HashSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,12 +25,14 @@ fn on_a_thread<T: Send>(f: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|s| s.spawn(|| hub::run(f)).join().unwrap())
 }
 
+#[cfg(not(feature = "sanitizer"))]
 fn resident_bytes() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
 /// The address of something on the running task's stack.
+#[cfg(not(feature = "sanitizer"))]
 #[inline(never)]
 fn on_the_stack() -> usize {
     let here = 0u8;
@@ -39,6 +42,7 @@ fn on_the_stack() -> usize {
 // ---- stacks ----
 
 #[test]
+#[cfg(not(feature = "sanitizer"))] // which puts frames elsewhere, and holds back what is freed
 fn tasks_that_wait_for_their_turn_take_no_page_each() {
     const TASKS: usize = 20_000;
     util::alone("tasks_that_wait_for_their_turn_take_no_page_each", || {
@@ -60,6 +64,7 @@ fn tasks_that_wait_for_their_turn_take_no_page_each() {
 }
 
 #[test]
+#[cfg(not(feature = "sanitizer"))] // which puts frames elsewhere, and holds back what is freed
 fn a_batch_of_short_tasks_runs_on_few_stacks() {
     on_a_thread(|| {
         let pages = Rc::new(RefCell::new(HashSet::new()));
