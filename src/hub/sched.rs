@@ -37,7 +37,7 @@ use crate::greenlet::run_queue::prefetch_for_wake;
 use crate::greenlet::seed::{Subject, embodied};
 use crate::greenlet::wake;
 use crate::reactor::{Reactor, Wait};
-use crate::stack::StackSize;
+use crate::stack::{Arena, StackSize};
 use crate::timers::{TimerFlags, TimerId, Timers};
 
 /// Greenlets that may run between two looks at mail, timers and descriptors.
@@ -53,6 +53,12 @@ const LIVELY: Duration = Duration::from_micros(50);
 
 /// Looks at the inbox before such a hub sleeps: some microseconds.
 const LOOKS: u32 = 200;
+
+/// To the next deadline, from which on there is time to give all free stacks' memory back; and how often a few are.
+const LEISURE: Duration = Duration::from_millis(20);
+
+/// Stacks that are trimmed in passing: some tens of microseconds.
+const FEW_STACKS: usize = 64;
 
 /// What comes from other threads.
 pub(crate) enum Message {
@@ -157,6 +163,8 @@ pub(crate) struct Hub {
     /// Nobody ran since the last look for a cycle; when the next one may be.
     looked: Cell<bool>,
     next_look: Cell<Instant>,
+    /// When a few stacks may be trimmed again while there is little time.
+    next_trim: Cell<Instant>,
     pub(super) simulation: Option<Simulation>,
 }
 
@@ -252,6 +260,7 @@ pub(super) fn start(hot: &'static Hot, limits: Limits) -> io::Result<&'static Hu
         lively: Cell::new(false),
         looked: Cell::new(false),
         next_look: Cell::new(Instant::from_nanos(0)),
+        next_trim: Cell::new(Instant::from_nanos(0)),
         simulation,
     }));
     hot.hub_data.set(core::ptr::from_ref::<Hub>(hub).cast());
@@ -452,6 +461,27 @@ impl Hub {
         }
     }
 
+    /// Nothing is runnable: gives memory of stacks back that are free beyond what is kept. All of it if there is time until
+    /// the next deadline, else a little now and then, so that nobody is late for it.
+    fn trim(&self, hot: &'static Hot) {
+        let next = {
+            let timers = self.timers.borrow();
+            timers
+                .next_coarse()
+                .into_iter()
+                .chain(timers.next_fine())
+                .min()
+        };
+        // Read in this turn, if there are timers.
+        let now = self.clock.last();
+        if next.is_none_or(|next| next.saturating_duration_since(now) >= LEISURE) {
+            hot.with_arena(Arena::trim);
+        } else if now >= self.next_trim.get() {
+            self.next_trim.set(now.saturating_add(LEISURE));
+            hot.with_arena(|a| a.trim_some(FEW_STACKS));
+        }
+    }
+
     /// Looks whether main waits on a cycle, unless nobody ran since the last look. A look can cost time, with very many
     /// tasks, so the next one comes only when a hundred times that has passed: `Ok` says when.
     fn look_for_cycle(&self, hot: &'static Hot) -> Result<Option<Instant>, Deadlock> {
@@ -586,9 +616,7 @@ fn turn(hot: &'static Hot) -> ControlRef {
                 hub.poll(hot, Wait::Now);
             }
         } else if hub.callbacks.borrow().is_empty() {
-            hot.with_arena(|a| {
-                a.trim();
-            });
+            hub.trim(hot);
             if let Some(deadlock) = hub.wait(hot) {
                 tell_main(hot, deadlock);
             }

@@ -357,6 +357,18 @@ impl Arena {
             .sum()
     }
 
+    /// The same of at most `most` slots of each class, the ones freed longest ago: for a thread that has little time.
+    pub(crate) fn trim_some(&mut self, most: usize) -> usize {
+        StackSize::ALL
+            .into_iter()
+            .map(|size| {
+                let class = size as usize;
+                let warm = self.classes[class].warm.len();
+                self.trim_to(size, KEEP_WARM[class].max(warm.saturating_sub(most)))
+            })
+            .sum()
+    }
+
     /// As [`trim`](Self::trim), for one class and with `keep` slots left warm.
     pub(crate) fn trim_to(&mut self, size: StackSize, keep: usize) -> usize {
         self.classes[size as usize].trim(size, keep)

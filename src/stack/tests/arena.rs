@@ -350,6 +350,11 @@ fn trim_leaves_what_a_burst_needs() {
     for slot in slots {
         free(&mut arena, slot);
     }
+    assert_eq!(
+        arena.trim_some(100),
+        100,
+        "of many, as many as there is time for"
+    );
     let before = arena.stats();
     let given = arena.trim();
     assert!(given > 0 && given < 3000);
@@ -361,6 +366,7 @@ fn trim_leaves_what_a_burst_needs() {
         }
     );
     assert_eq!(arena.trim(), 0, "there is nothing left above the watermark");
+    assert_eq!(arena.trim_some(100), 0);
 }
 
 #[test]
