@@ -552,8 +552,9 @@ impl Hub {
             };
         }
         if !self.mail_comes_soon() && self.owner.inbox().prepare_sleep() {
-            let before = self.clock.now();
             self.poll(hot, wait);
+            // `poll` has read it as it began.
+            let before = self.clock.last();
             self.owner.inbox().awake();
             let lively = !self.owner.inbox().is_empty()
                 && self.clock.now().saturating_duration_since(before) < LIVELY;
