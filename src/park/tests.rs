@@ -150,7 +150,7 @@ fn waiters_are_granted_in_order_and_those_that_have_gone_are_passed_over() {
         .zip(&claims)
         .map(|(name, claim)| queue.push_back(claim.unparker().clone(), 0, *name))
         .collect();
-    let first = queue.push_front(claims[4].unparker().clone(), 0, "first");
+    let first = queue.push_front(*claims[4].unparker(), "first");
     assert_eq!((queue.len(), queue.front()), (5, Some(&"first")));
     assert_eq!(queue.remove(first), Some("first"));
     assert!(claims[1].shut());
