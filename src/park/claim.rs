@@ -135,9 +135,7 @@ impl Unparker {
                 hub,
                 control,
                 epoch,
-            } => {
-                sched::with_grant(hub, control, |w| word::grant(w, epoch, grant)).unwrap_or(false)
-            }
+            } => sched::with_grant(hub, control, |w| word::grant(w, epoch, grant)).unwrap_or(false),
             Self::Thread(cell, epoch) => word::grant(&cell.word, epoch, grant),
         }
     }
@@ -223,9 +221,7 @@ impl Unparker {
                     epoch: e,
                 },
             ) => epoch == e && control == c && hub == h,
-            (Self::Thread(cell, epoch), Self::Thread(c, e)) => {
-                epoch == e && core::ptr::eq(cell, c)
-            }
+            (Self::Thread(cell, epoch), Self::Thread(c, e)) => epoch == e && core::ptr::eq(cell, c),
             _ => false,
         }
     }
@@ -257,7 +253,9 @@ impl Wait {
         let (word, epoch) = match (ticket, unparker) {
             (Ticket::Greenlet(_, _, w), _) => (w.control.grant_word(), w.epoch),
             (Ticket::Thread, Unparker::Thread(cell, epoch)) => (&cell.word, epoch),
-            (Ticket::Thread, Unparker::Greenlet { .. }) => unreachable!("a thread's wait is its own"),
+            (Ticket::Thread, Unparker::Greenlet { .. }) => {
+                unreachable!("a thread's wait is its own")
+            }
         };
         word::open(word, epoch);
         let wait = Self {

@@ -161,7 +161,7 @@ impl<E> WaitQueue<E> {
     pub(crate) fn give_if(&mut self, mut fits: impl FnMut(&E) -> bool) -> Option<(E, Unparker)> {
         while self.front().is_some_and(&mut fits) {
             let head = self.head;
-            if let Some(given) = self.grant_head(head, Grant::Given) {
+            if let Some(given) = self.grant_head(head, Grant::Given, |_| (), |_, ()| ()) {
                 return Some(given);
             }
         }
@@ -188,9 +188,34 @@ impl<E> WaitQueue<E> {
         all
     }
 
-    fn grant(&mut self, kind: impl Fn(Arm) -> Grant) -> Option<(E, Unparker)> {
+    /// As [`give`](Self::give). `before` runs for each that is about to be granted; if its wait turns out to have ended, `undo`
+    /// gets what `before` returned.
+    #[inline]
+    pub(crate) fn give_with<B>(
+        &mut self,
+        mut before: impl FnMut(&E) -> B,
+        mut undo: impl FnMut(&E, B),
+    ) -> Option<(E, Unparker)> {
         while self.head != NONE {
-            let granted = self.grant_head(self.head, &kind);
+            let granted = self.grant_head(self.head, Grant::Given, &mut before, &mut undo);
+            if granted.is_some() {
+                return granted;
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn grant(&mut self, kind: impl Fn(Arm) -> Grant) -> Option<(E, Unparker)> {
+        if self.head == NONE {
+            return None;
+        }
+        self.grant_first(kind)
+    }
+
+    fn grant_first(&mut self, kind: impl Fn(Arm) -> Grant) -> Option<(E, Unparker)> {
+        while self.head != NONE {
+            let granted = self.grant_head(self.head, &kind, |_| (), |_, ()| ());
             if granted.is_some() {
                 return granted;
             }
@@ -200,31 +225,40 @@ impl<E> WaitQueue<E> {
 
     /// Unlinks the first entry, and grants its wait. `None` if that had ended.
     #[inline]
-    fn grant_head(&mut self, index: u32, kind: impl FnOnce(Arm) -> Grant) -> Option<(E, Unparker)> {
+    fn grant_head<B>(
+        &mut self,
+        index: u32,
+        kind: impl FnOnce(Arm) -> Grant,
+        before: impl FnOnce(&E) -> B,
+        undo: impl FnOnce(&E, B),
+    ) -> Option<(E, Unparker)> {
         let entry = self.entries.get_mut(index as usize)?;
         let next = entry.next;
-        let who = entry.who.take();
-        let granted = who.filter(|who| {
+        let mut granted = None;
+        if let (Some(who), Some(payload)) = (entry.who.take(), &entry.payload) {
             let grant = kind(entry.arm);
-            if entry.alone {
+            let noted = before(payload);
+            let won = if entry.alone {
                 who.grant_alone(grant)
             } else {
                 who.grant(grant)
+            };
+            if won {
+                entry.stamp = 0;
+                entry.next = self.free;
+                self.free = index;
+                granted = entry.payload.take().map(|payload| (payload, who));
+            } else {
+                undo(payload, noted);
             }
-        });
-        let payload = granted.and_then(|_| {
-            entry.stamp = 0;
-            entry.next = self.free;
-            self.free = index;
-            entry.payload.take()
-        });
+        }
         self.len -= 1;
         self.head = next;
         match self.entries.get_mut(next as usize) {
             Some(e) => e.prev = NONE,
             None => self.tail = NONE,
         }
-        payload.zip(granted)
+        granted
     }
 
     /// The owner leaves; its payload comes back, unless its wait was granted.
