@@ -217,6 +217,7 @@ impl Ticket {
     }
 
     /// What wakes this park, from any thread.
+    #[inline]
     pub(crate) fn unparker(&self) -> Unparker {
         Unparker::of(self)
     }

@@ -98,8 +98,7 @@ impl<T, S: Store<T>> GetSide<T> for Core<T, S> {
     }
 
     fn unregister(&self, ticket: Ticket) {
-        let getter = self.lock.with(|state| state.getters.remove(ticket.key));
-        drop(getter);
+        self.lock.with(|state| state.getters.remove(ticket.key));
     }
 
     fn fetch(&self, ticket: Ticket) -> T {

@@ -118,11 +118,14 @@ impl Patience {
 
     #[inline]
     fn deadline(&self) -> Option<Instant> {
-        self.limit.and_then(deadline_after)
+        match self.limit {
+            None => None,
+            Some(limit) => deadline_after(limit),
+        }
     }
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn wake(who: Option<Unparker>) {
     if let Some(who) = who {
         who.unpark();
