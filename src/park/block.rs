@@ -142,6 +142,12 @@ impl<P: Place> Waiting for Waiter<'_, P> {
         self.wait.grant().is_some()
     }
 
+    #[inline]
+    fn granted_before(&self) -> bool {
+        // It has just been opened.
+        false
+    }
+
     fn cancel(&self) -> bool {
         self.wait.shut()
     }
