@@ -138,6 +138,7 @@ fn instructions(name: &str, n: u64) -> io::Result<()> {
         "instructions-spawn-1" => cases::with_side(Case::Spawn(1), run),
         "instructions-spawn-1000" => cases::with_side(Case::Spawn(1000), run),
         "instructions-round-trip" => cases::with_side(Case::RoundTrip, run),
+        "instructions-two-hubs" => cases::with_side(Case::TwoThreadsTokio, run),
         "instructions-queue-item" => cases::with_side(Case::Items128, run),
         _ => return Err(io::Error::other(format!("no benchmark {name:?}"))),
     };
