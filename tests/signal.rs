@@ -59,10 +59,8 @@ fn disposition(kind: SignalKind) -> usize {
 
 fn install(kind: SignalKind, handler: usize) {
     // SAFETY: `handler` is SIG_DFL, SIG_IGN, or a function of this file that takes a number.
-    assert_ne!(
-        unsafe { libc::signal(kind.as_raw(), handler) },
-        libc::SIG_ERR
-    );
+    let before = unsafe { libc::signal(kind.as_raw(), handler) };
+    assert_ne!(before, libc::SIG_ERR);
 }
 
 static CALLS: AtomicUsize = AtomicUsize::new(0);
@@ -426,7 +424,7 @@ fn closures_are_dropped_with_the_registration_or_the_hub() {
         || {
             let drops = Drops::new();
             let guard = drops.guard();
-            let registration = signal::on(SignalKind::USER1, move || drop(&guard)).unwrap();
+            let registration = signal::on(SignalKind::USER1, move || _ = &guard).unwrap();
             assert_eq!(drops.alive(), 1);
             drop(registration);
             assert_eq!(drops.alive(), 0);
@@ -434,12 +432,12 @@ fn closures_are_dropped_with_the_registration_or_the_hub() {
             let guards = [drops.guard(), drops.guard()];
             std::thread::spawn(move || {
             let [a, b] = guards;
-            signal::on(SignalKind::USER1, move || drop(&a)).unwrap().forever();
+            signal::on(SignalKind::USER1, move || _ = &a).unwrap().forever();
             // Kept in a thread-local, which is dropped when the hub is gone.
             thread_local!(static KEPT: RefCell<Option<signal::Registration>> = const { RefCell::new(None) });
             KEPT.set(None);
             spawn(|| ()).join().unwrap();
-            KEPT.set(Some(signal::on(SignalKind::USER1, move || drop(&b)).unwrap()));
+            KEPT.set(Some(signal::on(SignalKind::USER1, move || _ = &b).unwrap()));
         })
         .join()
         .unwrap();
