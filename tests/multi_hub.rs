@@ -398,7 +398,7 @@ fn a_socket_goes_from_hub_to_hub() {
             there.write_all(&[byte[0] + 1]).unwrap();
             (there, byte[0])
         });
-        if n % 3 == 0 {
+        if n.is_multiple_of(3) {
             hubs[usize::from(n) % 2].settle();
         }
         here.write_all(&[n]).unwrap();
@@ -591,7 +591,7 @@ fn a_semaphore_under_fire_has_all_its_permits_in_the_end() {
         move || {
             for round in 0..rounds {
                 let many = 1 + (n + round) % 2;
-                let permit = if n % 3 == 0 {
+                let permit = if n.is_multiple_of(3) {
                     match semaphore.acquire_many_timeout(many, Duration::from_micros(30)) {
                         Some(permit) => permit,
                         None => continue,
@@ -640,7 +640,7 @@ fn an_event_under_fire_wakes_all_who_waited() {
         let (gates, woken) = (Arc::clone(&gates), Arc::clone(&woken));
         move || {
             for gate in gates.iter() {
-                if n % 3 == 0 {
+                if n.is_multiple_of(3) {
                     // Late ones try again.
                     while !gate.wait_timeout(Duration::from_micros(20)) {}
                 } else {

@@ -655,3 +655,60 @@ fn a_simulated_hub_still_moves_its_time() {
         });
     });
 }
+
+/// Any number of receivers, killed and late in any order: each signal is received once, or is there in the end.
+#[test]
+fn none_is_lost_to_a_kill_or_a_timeout() {
+    alone("none_is_lost_to_a_kill_or_a_timeout", || {
+        hub::simulate_seeds(0..400, |seed| {
+            let stream = Rc::new(signal::stream(SignalKind::USER1).unwrap());
+            let received = Rc::new(Cell::new(0));
+            let tasks: Vec<_> = (0..6)
+                .map(|n| {
+                    let (stream, received) = (Rc::clone(&stream), Rc::clone(&received));
+                    let receive = move || {
+                        let patience = Duration::from_millis((seed + n) % 3);
+                        let got = match n % 3 {
+                            0 => stream.recv().is_ok(),
+                            1 => stream.recv_timeout(patience).unwrap(),
+                            _ => Select::new()
+                                .signal(&stream, || true)
+                                .after(patience, || false)
+                                .wait(),
+                        };
+                        received.set(received.get() + u64::from(got));
+                    };
+                    spawn(receive)
+                })
+                .collect();
+            let signals = 1 + seed % 5;
+            let raiser = spawn(move || {
+                for n in 0..signals {
+                    raise(SignalKind::USER1);
+                    if (seed + n).is_multiple_of(2) {
+                        sleep(Duration::from_millis(1));
+                    } else {
+                        yield_now();
+                    }
+                }
+            });
+            yield_now();
+            for (n, task) in (0..).zip(&tasks) {
+                if (seed >> 2) % 4 == n % 4 {
+                    task.kill();
+                }
+            }
+            raiser.join().unwrap();
+            settle();
+            for task in tasks {
+                task.kill();
+                drop(task.join());
+            }
+            let mut left = 0;
+            while stream.try_recv() {
+                left += 1;
+            }
+            assert_eq!(received.get() + left, signals);
+        });
+    });
+}

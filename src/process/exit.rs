@@ -227,8 +227,8 @@ mod tests {
         both("exec sleep 1000", |exit| {
             let exit = std::rc::Rc::new(exit);
             let same = std::rc::Rc::clone(&exit);
-            let waiter = crate::spawn(move || same.wait(Until::Ever));
-            crate::yield_now();
+            let waiter = crate::task::spawn(move || same.wait(Until::Ever));
+            crate::task::yield_now();
             exit.send(libc::SIGTERM).unwrap();
             assert_eq!(
                 waiter.join().unwrap().unwrap().signal(),
