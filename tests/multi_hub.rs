@@ -153,7 +153,7 @@ fn who_waits_for_a_task_of_a_hub_that_ends_is_told() {
         let third = Other::start(Ending::Return);
         let mut waiting: Vec<JoinHandle<()>> = Vec::new();
         let plain = wait();
-        let plain = thread::spawn(move || lost(plain.join()));
+        let plain = thread::spawn(move || gone(plain.join()));
         let far = wait();
         waiting.push(third.spawn(move || lost(far.join())));
         let near = wait();
@@ -182,8 +182,10 @@ fn who_waits_for_a_task_of_a_hub_that_ends_is_told() {
         let (linked, told) = (wait(), Arc::new(AsyncResult::<_>::new()));
         let teller = Arc::clone(&told);
         linked.on_done(move |outcome| assert!(teller.set(outcome).is_ok()));
-        other.settle();
+        // All of them have asked, the plain thread apart, and that hub has got it, when it ends.
         yield_now();
+        third.settle();
+        other.settle();
         assert!(waiting.iter().all(|task| !task.is_finished()));
         other.end();
         plain.join().unwrap();

@@ -181,7 +181,7 @@ fn others_run_while_a_task_waits() {
     go.wait();
     yield_now();
     killed.set(true);
-    Command::new("kill").arg(id.to_string()).status().unwrap();
+    send(id, SignalKind::TERMINATE);
     assert_eq!(waiter.join().unwrap().signal(), Some(libc::SIGTERM));
     assert!(!exists(id), "reaped");
 }
@@ -270,7 +270,10 @@ fn writing_to_one_that_does_not_read_is_an_error() {
     // Until its end is closed, the pipe takes some.
     let error = loop {
         match input.write(&[0; 4096]) {
-            Ok(_) => yield_now(),
+            Ok(n) => {
+                assert_ne!(n, 0);
+                yield_now();
+            }
             Err(e) => break e,
         }
     };
@@ -448,13 +451,13 @@ fn a_task_that_is_killed_while_it_waits_leaves_the_child() {
 }
 
 fn child_kill(id: u32) {
-    assert!(
-        std::process::Command::new("kill")
-            .args(["-KILL", &id.to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
+    send(id, SignalKind::KILL);
+}
+
+/// As from another process.
+fn send(id: u32, signal: SignalKind) {
+    // SAFETY: plain numbers; the process is a child that nobody has waited for.
+    assert_eq!(unsafe { libc::kill(id as libc::pid_t, signal.as_raw()) }, 0);
 }
 
 #[test]
@@ -661,6 +664,24 @@ fn one_that_std_has_started_can_be_taken_over() {
     assert!(Child::try_from(gone).is_err());
 }
 
+/// How many descriptors the process may have, and before that sets it.
+fn limit(new: Option<libc::rlim_t>) -> libc::rlim_t {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is there for the call.
+    let got = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    assert_eq!(got, 0);
+    if let Some(new) = new {
+        limit.rlim_cur = new;
+        // SAFETY: as above.
+        let set = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+        assert_eq!(set, 0);
+    }
+    limit.rlim_cur
+}
+
 #[test]
 fn without_descriptors_a_spawn_fails_and_nothing_is_left() {
     alone(
@@ -669,31 +690,12 @@ fn without_descriptors_a_spawn_fails_and_nothing_is_left() {
             // The hub has all of its own by now.
             sh("echo").output().unwrap();
             let before = util::open_fds();
-            let mut limit = libc::rlimit {
-                rlim_cur: 0,
-                rlim_max: 0,
-            };
-            // SAFETY: `limit` is there for the calls.
-            assert_eq!(
-                unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) },
-                0
-            );
-            let all = limit.rlim_cur;
+            let all = limit(None);
             let mut failures = 0;
             for room in 0..12 {
-                limit.rlim_cur = (before + room) as libc::rlim_t;
-                // SAFETY: as above.
-                assert_eq!(
-                    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) },
-                    0
-                );
+                limit(Some((before + room) as libc::rlim_t));
                 let output = sh("echo").output();
-                limit.rlim_cur = all;
-                // SAFETY: as above.
-                assert_eq!(
-                    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) },
-                    0
-                );
+                limit(Some(all));
                 match output {
                     Ok(output) => assert_eq!(output.stdout, b"\n"),
                     Err(e) => {

@@ -17,8 +17,8 @@
 //! let stopping = Rc::clone(&stop);
 //! let registration = signal::on(SignalKind::TERMINATE, move || stopping.set())?;
 //! # // As from another process.
-//! # let own = std::process::id().to_string();
-//! # std::process::Command::new("kill").args(["-TERM", &own]).status()?;
+//! # let kill = format!("kill -TERM {}", std::process::id());
+//! # std::process::Command::new("sh").args(["-c", &kill]).status()?;
 //! stop.wait(); // the server runs meanwhile
 //! drop(registration);
 //! # Ok::<(), std::io::Error>(())

@@ -151,8 +151,8 @@ pub struct Signal {
 ///
 /// let hangups = signal::stream(SignalKind::HANGUP)?;
 /// # // As from another process.
-/// # let own = std::process::id().to_string();
-/// # std::process::Command::new("kill").args(["-HUP", &own]).status()?;
+/// # let kill = format!("kill -HUP {}", std::process::id());
+/// # std::process::Command::new("sh").args(["-c", &kill]).status()?;
 /// hangups.recv()?; // reads its settings again, say
 /// # Ok::<(), std::io::Error>(())
 /// ```
