@@ -720,13 +720,14 @@ fn nothing_is_left_of_a_child_that_was_waited_for() {
             child.kill().unwrap();
             assert_eq!(wait([&child], None, None).len(), 1);
             Select::new().child(&mut child, |s| s.unwrap()).wait();
-            drop(
-                Command::new("sleep")
-                    .arg("300")
-                    .kill_on_drop()
-                    .spawn()
-                    .unwrap(),
-            );
+            // One that was killed by a drop is gone at the next spawn after its end.
+            let mut command = Command::new("sleep");
+            let killed = command.arg("300").kill_on_drop().spawn().unwrap();
+            let id = killed.id();
+            drop(killed);
+            until(|| is_zombie(id) || !exists(id));
+            Command::new("true").status().unwrap();
+            until(|| task::count() == 0);
         });
         assert!(hub::run_until_idle(Some(HOUR)));
     });
