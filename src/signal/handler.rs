@@ -270,6 +270,12 @@ fn is_function(action: &libc::sigaction) -> bool {
     !matches!(action.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN)
 }
 
+/// Whether each signal is in the set, in order.
+fn members(set: &libc::sigset_t) -> impl Iterator<Item = bool> {
+    // SAFETY: a set that the system has filled in.
+    (1..=MAX).map(move |signal| unsafe { libc::sigismember(set, signal) } == 1)
+}
+
 fn ours() -> usize {
     on_signal as *const () as usize
 }
@@ -333,8 +339,10 @@ impl Line {
     /// Remembers what was there before. A box that says the same is used again, so that only what differs is leaked.
     fn keep(&self, action: &libc::sigaction) {
         // SAFETY: as in `chain`.
-        let same = unsafe { self.previous.load(Ordering::Acquire).as_ref() }.is_some_and(|kept| {
+        let kept = unsafe { self.previous.load(Ordering::Acquire).as_ref() };
+        let same = kept.is_some_and(|kept| {
             (kept.sa_sigaction, kept.sa_flags) == (action.sa_sigaction, action.sa_flags)
+                && members(&kept.sa_mask).eq(members(&action.sa_mask))
         });
         if !same {
             let kept = Box::into_raw(Box::new(*action));

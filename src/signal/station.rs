@@ -99,10 +99,11 @@ impl Station {
         let Some(entry) = removed else { return };
         if !self.is_of_parent() {
             let kind = entry.kind;
+            // First, so that no signal comes to a handler that has nobody to tell.
+            handler::remove(kind.as_raw());
             if !self.entries.borrow().iter().any(|e| e.kind == kind) {
                 self.slot.unwant(kind.as_raw());
             }
-            handler::remove(kind.as_raw());
             entry.unlisten();
         }
         // Its closure is dropped here, outside of the borrow: that is user code.
