@@ -62,7 +62,7 @@ fn main() -> io::Result<()> {
     );
 
     // One that does not end when it is asked to.
-    let script = "trap '' TERM; echo ready; while :; do sleep 1; done";
+    let script = "trap '' TERM; echo ready; while :; do sleep 0.1; done";
     let mut stubborn = sh(script).stdout(Stdio::piped()).spawn()?;
     let mut line = String::new();
     BufReader::new(stubborn.stdout.take().expect("a pipe")).read_line(&mut line)?;
