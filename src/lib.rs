@@ -15,6 +15,7 @@
 //! | [`io`], [`net`] | waiting for descriptors; TCP |
 //! | [`sync`] | locks, semaphores, one-time initialisation: the shape of `std::sync` |
 //! | [`thread`] | the shape of `std::thread` over tasks |
+//! | [`pool`] | groups and pools of tasks |
 //! | [`stack`] | sizes of stacks |
 //! | [`inspect`] | dumps: what every task waits for, since when, where |
 //!
@@ -30,6 +31,7 @@ pub mod inspect;
 pub mod io;
 pub mod net;
 mod park;
+pub mod pool;
 pub mod queue;
 mod reactor;
 pub mod select;
