@@ -12,6 +12,7 @@
 //! | [`event`] | what tasks wait for: events, results that come later, cancel tokens |
 //! | [`select`] | waiting for the first of several things, or for many one by one |
 //! | [`future`] | `async` code in a task |
+//! | [`blocking`] | threads for what would block |
 //! | [`io`], [`net`] | waiting for descriptors; TCP |
 //! | [`sync`] | locks, semaphores, one-time initialisation: the shape of `std::sync` |
 //! | [`stack`] | sizes of stacks |
@@ -20,6 +21,7 @@
 //! Every call says under *Blocking* whether it switches. One that does is a *wait*: kills and the deadlines of
 //! [`timeout`] are delivered there, and nowhere else.
 
+pub mod blocking;
 mod clock;
 pub mod event;
 pub mod future;
@@ -38,5 +40,6 @@ pub mod task;
 pub mod time;
 mod timers;
 
+pub use blocking::offload;
 pub use task::{current, join_all, spawn, spawn_later, timeout, yield_now};
 pub use time::sleep;
