@@ -13,7 +13,7 @@
 //! | [`select`] | waiting for the first of several things, or for many one by one |
 //! | [`future`] | `async` code in a task |
 //! | [`blocking`] | threads for what would block |
-//! | [`io`], [`net`] | waiting for descriptors; TCP |
+//! | [`io`], [`net`], [`fs`] | waiting for descriptors; TCP; files |
 //! | [`sync`] | locks, semaphores, one-time initialisation: the shape of `std::sync` |
 //! | [`stack`] | sizes of stacks |
 //! | [`inspect`] | dumps: what every task waits for, since when, where |
@@ -24,6 +24,7 @@
 pub mod blocking;
 mod clock;
 pub mod event;
+pub mod fs;
 pub mod future;
 pub mod greenlet;
 pub mod hub;
