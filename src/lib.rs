@@ -12,7 +12,8 @@
 //! | [`event`] | what tasks wait for: events, results that come later, cancel tokens |
 //! | [`select`] | waiting for the first of several things, or for many one by one |
 //! | [`future`] | `async` code in a task |
-//! | [`io`], [`net`] | waiting for descriptors; TCP |
+//! | [`blocking`] | threads for what would block |
+//! | [`io`], [`net`], [`fs`] | waiting for descriptors; TCP; files |
 //! | [`sync`] | locks, semaphores, one-time initialisation: the shape of `std::sync` |
 //! | [`thread`] | the shape of `std::thread` over tasks |
 //! | [`pool`] | groups and pools of tasks |
@@ -22,8 +23,10 @@
 //! Every call says under *Blocking* whether it switches. One that does is a *wait*: kills and the deadlines of
 //! [`timeout`] are delivered there, and nowhere else.
 
+pub mod blocking;
 mod clock;
 pub mod event;
+pub mod fs;
 pub mod future;
 pub mod greenlet;
 pub mod hub;
@@ -42,6 +45,7 @@ pub mod thread;
 pub mod time;
 mod timers;
 
+pub use blocking::offload;
 pub use task::{current, join_all, spawn, spawn_later, timeout, yield_now};
 pub use thread::thread_local;
 pub use time::sleep;

@@ -6,7 +6,7 @@
 //! source    the would-block loop ── parks, or polls on a plain thread
 //! place     where it is registered, who waits       error    Closed, ConcurrentUse, TimeoutElapsed
 //! ready     wait_readable, wait_writable            os       system calls, the only unsafe code
-//! select    readable, writable: arms of a select
+//! select    readable, writable: arms of a select      offload  what has no readiness: a thread of the pool
 //! ```
 //!
 //! Traits and plain types are std's own, so a program ports by its `use` line. Standard input and output and files still
@@ -15,6 +15,7 @@
 //! This module may not know what kind of descriptor it waits for.
 
 mod error;
+pub(crate) mod offload;
 mod os;
 mod place;
 mod ready;

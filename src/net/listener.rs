@@ -14,12 +14,13 @@ use core::fmt;
 use core::iter::FusedIterator;
 use core::panic::Location;
 use std::io;
-use std::net::{self, SocketAddr, ToSocketAddrs};
+use std::net::{self, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::addr;
+use super::lookup::ToSocketAddrs;
 use super::stream::TcpStream;
 use crate::io::source::{Call, Left, Source, Until};
 use crate::reactor::Direction;
@@ -60,7 +61,7 @@ impl TcpListener {
     /// ```
     ///
     /// # Blocking
-    /// Never switches. A host name, unlike an address in numbers, is looked up by std, which blocks the thread.
+    /// Switches only for a host name, which is looked up on a thread of the [default pool](crate::blocking::default_pool).
     ///
     /// # Errors
     /// The system's for the last address tried; `InvalidInput` if there is none.

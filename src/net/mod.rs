@@ -4,6 +4,7 @@
 //! stream     TcpStream     ─┐
 //! listener   TcpListener   ─┴─► io::source: the would-block loop
 //! addr       addresses to try, one after the other
+//! lookup     ToSocketAddrs, lookup_host: names are looked up on a thread of the pool
 //! timeouts   set_read_timeout, set_write_timeout
 //! raw        FromRawFd
 //! ```
@@ -48,14 +49,15 @@
 
 mod addr;
 mod listener;
+mod lookup;
 mod raw;
 mod stream;
 mod timeouts;
 
 pub use std::net::{
     AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6,
-    ToSocketAddrs,
 };
 
 pub use self::listener::{Incoming, TcpListener};
+pub use self::lookup::{ToSocketAddrs, lookup_host};
 pub use self::stream::TcpStream;

@@ -13,13 +13,14 @@
 use core::fmt;
 use core::panic::Location;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::net::{self, Shutdown, SocketAddr, ToSocketAddrs};
+use std::net::{self, Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::addr;
+use super::lookup::ToSocketAddrs;
 use super::timeouts::{Timeout, not_zero};
 use crate::io::source::{Call, Left, Source, Until};
 use crate::reactor::Direction;
@@ -57,7 +58,7 @@ impl TcpStream {
     /// ```
     ///
     /// # Blocking
-    /// Switches. A host name, unlike an address in numbers, is looked up by std, which blocks the thread.
+    /// Switches. A host name is looked up on a thread of the [default pool](crate::blocking::default_pool).
     ///
     /// # Errors
     /// The system's for the last address tried; `InvalidInput` if there is none.
