@@ -21,7 +21,7 @@
 //! All of it is on one thread. A drop of the iterator kills the feeder; the tasks go on, detached.
 #![forbid(unsafe_code)]
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::iter::FusedIterator;
 use std::collections::{BTreeMap, VecDeque};
@@ -73,6 +73,8 @@ struct Feeder<I, F, R> {
     room: Arc<Semaphore>,
     flight: Flight<R>,
     board: Rc<Board>,
+    /// Nobody takes results any more. The kill that comes with it may be behind a permit that was granted before.
+    closed: Rc<Cell<bool>>,
 }
 
 impl<I, F, R> Feeder<I, F, R>
@@ -85,6 +87,9 @@ where
     fn run(mut self) {
         for number in 0.. {
             let room = self.room.acquire_owned();
+            if self.closed.get() {
+                return;
+            }
             let Some(item) = self.source.next() else {
                 return;
             };
@@ -94,6 +99,9 @@ where
                 Err(_) if self.own => None,
                 Err(_) => Some(self.members.slot()),
             };
+            if self.closed.get() {
+                return;
+            }
             let outcome = match permit {
                 Some(permit) => {
                     let f = Rc::clone(&self.f);
@@ -146,6 +154,7 @@ pub(super) struct Feed<I, F, R> {
     /// The numbers of what is done, in that order.
     done: VecDeque<usize>,
     feeder: Option<JoinHandle<()>>,
+    closed: Rc<Cell<bool>>,
     /// The feeder is over.
     over: bool,
 }
@@ -160,6 +169,7 @@ impl<I, F, R> Feed<I, F, R> {
             flight: Rc::default(),
             done: VecDeque::new(),
             feeder: None,
+            closed: Rc::default(),
             over: false,
         }
     }
@@ -195,6 +205,7 @@ impl<I, F, R> Feed<I, F, R> {
 
     /// No result can be waited for: what is under way is let go.
     fn give_up(&mut self) {
+        self.closed.set(true);
         if let Some(feeder) = self.feeder.take() {
             feeder.kill();
         }
@@ -232,6 +243,7 @@ where
             room: Arc::new(Semaphore::new(self.max_pending)),
             flight: Rc::clone(&self.flight),
             board: Rc::clone(&self.board),
+            closed: Rc::clone(&self.closed),
         };
         let body = Feeding {
             feeder,
