@@ -17,6 +17,7 @@
 //! | [`sync`] | locks, semaphores, one-time initialisation: the shape of `std::sync` |
 //! | [`thread`] | the shape of `std::thread` over tasks |
 //! | [`pool`] | groups and pools of tasks |
+//! | [`executor`] | futures of jobs, run by tasks or by threads |
 //! | [`stack`] | sizes of stacks |
 //! | [`inspect`] | dumps: what every task waits for, since when, where |
 //!
@@ -26,6 +27,7 @@
 pub mod blocking;
 mod clock;
 pub mod event;
+pub mod executor;
 pub mod fs;
 pub mod future;
 pub mod greenlet;

@@ -530,10 +530,10 @@ impl Place for Joiners<'_> {
 }
 
 /// A wait that a worker will end: while it lasts, its hub does not take main for lost (and a simulated one waits for real).
-pub(super) struct Outside(Option<&'static sched::Hub>);
+pub(crate) struct Outside(Option<&'static sched::Hub>);
 
 impl Outside {
-    pub(super) fn of(ticket: &Ticket) -> Self {
+    pub(crate) fn of(ticket: &Ticket) -> Self {
         let hub = match ticket {
             Ticket::Greenlet(_, hub, _) => Some(*hub),
             Ticket::Thread => None,

@@ -42,6 +42,7 @@ mod job;
 mod pool;
 mod slot;
 
+pub(crate) use self::core::Outside;
 pub use self::error::{OffloadError, SpawnError, SpawnTimeoutError, TrySpawnError};
 pub use self::job::Job;
 pub use self::pool::{Builder, ThreadPool, default_pool, offload};
