@@ -74,7 +74,7 @@ for_both! {
         assert_eq!(fine.wait().unwrap(), FutureState::Returned);
         assert_eq!(fine.result().unwrap(), 0);
         assert_eq!(bad.wait_timeout(HOUR).unwrap(), FutureState::Panicked);
-        assert_eq!(bad.with_result(|r| why(r)), Some("on purpose"));
+        assert_eq!(bad.with_result(why), Some("on purpose"));
         let error = bad.result().unwrap_err();
         assert!(error.is_panic() && !error.is_cancelled() && !error.is_timed_out());
         assert_eq!(error.to_string(), "the job panicked: on purpose");
