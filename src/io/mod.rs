@@ -9,8 +9,8 @@
 //! select    readable, writable: arms of a select      offload  what has no readiness: a thread of the pool
 //! ```
 //!
-//! Traits and plain types are std's own, so a program ports by its `use` line. Standard input and output and files still
-//! block the thread.
+//! Traits and plain types are std's own, so a program ports by its `use` line. Standard input and output still block
+//! the thread; files are in [`fs`](mod@crate::fs).
 //!
 //! This module may not know what kind of descriptor it waits for.
 
