@@ -14,6 +14,7 @@
 //!
 //! This module may not know what kind of descriptor it waits for.
 
+mod bell;
 mod error;
 mod os;
 mod place;

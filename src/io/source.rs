@@ -31,7 +31,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::error::{closed, outcome};
-use super::os;
+pub(crate) use super::os::set_nonblocking;
 use super::place::Place;
 use crate::clock::{Instant, deadline_after};
 use crate::greenlet::hot::{Hot, Phase, hot};
@@ -102,6 +102,20 @@ impl<S: AsFd> Source<S> {
         }
     }
 
+    /// Puts `io` into non-blocking mode.
+    pub(crate) fn adopt(io: S) -> io::Result<Self> {
+        set_nonblocking(io.as_fd(), true)?;
+        Ok(Self::new(io))
+    }
+
+    /// Out of the poll: what is inside, and whether its mode could be put back to what the user set.
+    pub(crate) fn release(self) -> (S, io::Result<()>) {
+        let nonblocking = self.is_nonblocking();
+        let io = self.into_io();
+        let restored = set_nonblocking(io.as_fd(), nonblocking);
+        (io, restored)
+    }
+
     /// What is inside, closed or not. Not for calls that might block.
     pub(crate) fn io(&self) -> &S {
         &self.io
@@ -120,7 +134,7 @@ impl<S: AsFd> Source<S> {
     }
 
     /// Out of the poll, and what is inside.
-    pub(crate) fn into_io(self) -> S {
+    fn into_io(self) -> S {
         let Self { place, io } = self;
         drop(place);
         io
@@ -139,7 +153,6 @@ impl<S: AsFd> Source<S> {
     /// stays open until the drop, so that its number is not another's while somebody still uses it.
     pub(crate) fn close(&self, shut: impl FnOnce(&S)) {
         if self.place.mark_closed() {
-            // Wakes plain threads out of their poll.
             shut(&self.io);
             self.place.withdraw();
         }
@@ -310,10 +323,10 @@ fn wait_by_poll(
     call: &Call,
     deadline: Option<Instant>,
 ) -> io::Result<()> {
-    let _claim = place.claim_for_thread(call.direction, call.site)?;
+    let claim = place.claim_for_thread(call.direction, call.site)?;
     loop {
         let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
-        match os::poll(fd, call.direction, left) {
+        match claim.poll(fd, left) {
             Ok(true) => return Ok(()),
             Ok(false) if left == Some(Duration::ZERO) => {
                 return Err(io::ErrorKind::TimedOut.into());

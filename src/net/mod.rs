@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! stream     TcpStream     ─┐
-//! listener   TcpListener   ─┴─► io::source: the would-block loop
+//! listener   TcpListener    ├─► socket: a std socket in io::source, the would-block loop
+//! udp        UdpSocket     ─┘     timeouts   set_read_timeout, set_write_timeout
 //! addr       addresses to try, one after the other
-//! timeouts   set_read_timeout, set_write_timeout
 //! raw        FromRawFd
 //! ```
 //!
@@ -49,8 +49,10 @@
 mod addr;
 mod listener;
 mod raw;
+mod socket;
 mod stream;
 mod timeouts;
+mod udp;
 
 pub use std::net::{
     AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6,
@@ -59,3 +61,4 @@ pub use std::net::{
 
 pub use self::listener::{Incoming, TcpListener};
 pub use self::stream::TcpStream;
+pub use self::udp::UdpSocket;

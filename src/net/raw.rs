@@ -4,18 +4,19 @@
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
-use super::{TcpListener, TcpStream};
+use super::{TcpListener, TcpStream, UdpSocket};
 
-impl FromRawFd for TcpStream {
-    unsafe fn from_raw_fd(fd: RawFd) -> Self {
-        // SAFETY: the caller's promise is the same: `fd` is open and owned by nobody else.
-        unsafe { OwnedFd::from_raw_fd(fd) }.into()
-    }
+/// For types that are made from an `OwnedFd`.
+macro_rules! from_raw_fd {
+    ($($Socket:ty),*) => {$(
+        /// The descriptor is put into non-blocking mode.
+        impl FromRawFd for $Socket {
+            unsafe fn from_raw_fd(fd: RawFd) -> Self {
+                // SAFETY: the caller's promise is the same: `fd` is open and owned by nobody else.
+                unsafe { OwnedFd::from_raw_fd(fd) }.into()
+            }
+        }
+    )*};
 }
 
-impl FromRawFd for TcpListener {
-    unsafe fn from_raw_fd(fd: RawFd) -> Self {
-        // SAFETY: as above.
-        unsafe { OwnedFd::from_raw_fd(fd) }.into()
-    }
-}
+from_raw_fd!(TcpListener, TcpStream, UdpSocket);

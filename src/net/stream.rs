@@ -10,18 +10,17 @@
 //! Every call that may wait is one [`Source::run`]; this file parks nowhere else.
 #![forbid(unsafe_code)]
 
-use core::fmt;
 use core::panic::Location;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{self, Shutdown, SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, SockRef, Type};
 
 use super::addr;
-use super::timeouts::{Timeout, not_zero};
-use crate::io::source::{Call, Left, Source, Until};
+use super::socket::{Socket, socket_methods, socket_traits, timeout_methods};
+use super::timeouts::not_zero;
+use crate::io::source::{Call, Left, Until};
 use crate::reactor::Direction;
 
 /// A TCP connection: [`std::net::TcpStream`], cooperative.
@@ -29,14 +28,26 @@ use crate::reactor::Direction;
 /// See the [module](super) for what differs. Reading and writing take `&self` too (`&TcpStream` is [`Read`] and [`Write`]),
 /// so one task can read while another writes.
 ///
+/// ```
+/// use greenloom::net::{TcpListener, TcpStream};
+/// use std::{io::{ErrorKind, Read}, time::Duration};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let mut stream = TcpStream::connect(listener.local_addr()?)?;
+/// stream.set_read_timeout(Some(Duration::from_millis(5)))?;
+/// assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), ErrorKind::TimedOut);
+///
+/// let zero = stream.set_read_timeout(Some(Duration::ZERO)).unwrap_err();
+/// assert_eq!(zero.kind(), ErrorKind::InvalidInput);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
 /// The errors of all calls that wait: the system's; `TimedOut` after a timeout of the socket's own or an enclosing
 /// [`timeout`](crate::timeout) ([`TimeoutElapsed`](crate::io::TimeoutElapsed) inside); [`Closed`](crate::io::Closed) after
 /// [`close`](Self::close); [`ConcurrentUse`](crate::io::ConcurrentUse); where nothing can wait,
 /// [`InCallback`](crate::hub::InCallback), [`Unwinding`](crate::hub::Unwinding) or [`Forked`](crate::hub::Forked).
 pub struct TcpStream {
-    source: Source<net::TcpStream>,
-    read_timeout: Timeout,
-    write_timeout: Timeout,
+    pub(super) socket: Socket<net::TcpStream>,
 }
 
 impl TcpStream {
@@ -86,7 +97,7 @@ impl TcpStream {
         site: &'static Location<'static>,
     ) -> io::Result<Self> {
         let kind = Type::STREAM.nonblocking();
-        let socket = Socket::new(Domain::for_address(addr), kind, None)?;
+        let socket = socket2::Socket::new(Domain::for_address(addr), kind, None)?;
         let stream = Self::of(socket.into());
         let call = Call {
             direction: Direction::Write,
@@ -95,7 +106,7 @@ impl TcpStream {
             site,
         };
         let mut begun = false;
-        stream.source.run(&call, |socket| {
+        stream.socket.source.run(&call, |socket| {
             let done = if begun {
                 connected(socket)
             } else {
@@ -110,35 +121,25 @@ impl TcpStream {
     /// `stream` is non-blocking.
     pub(super) fn of(stream: net::TcpStream) -> Self {
         Self {
-            source: Source::new(stream),
-            read_timeout: Timeout::default(),
-            write_timeout: Timeout::default(),
-        }
-    }
-
-    #[track_caller]
-    fn reading(&self, kind: &'static str) -> Call {
-        Call {
-            direction: Direction::Read,
-            kind,
-            until: self.read_timeout.until(),
-            site: Location::caller(),
-        }
-    }
-
-    #[track_caller]
-    fn writing(&self) -> Call {
-        Call {
-            direction: Direction::Write,
-            kind: "write to socket",
-            until: self.write_timeout.until(),
-            site: Location::caller(),
+            socket: Socket::of(stream),
         }
     }
 
     #[inline]
+    #[track_caller]
+    fn reading(&self, kind: &'static str) -> Call {
+        self.socket.reading(kind)
+    }
+
+    #[inline]
+    #[track_caller]
+    fn writing(&self) -> Call {
+        self.socket.writing("write to socket")
+    }
+
+    #[inline]
     fn read_call(&self, call: &Call, buf: &mut [u8]) -> io::Result<usize> {
-        self.source.run(call, |mut stream| {
+        self.socket.source.run(call, |mut stream| {
             let n = stream.read(buf)?;
             Ok((n, short(n, buf.len())))
         })
@@ -146,7 +147,7 @@ impl TcpStream {
 
     #[inline]
     fn write_call(&self, call: &Call, buf: &[u8]) -> io::Result<usize> {
-        self.source.run(call, |mut stream| {
+        self.socket.source.run(call, |mut stream| {
             let n = stream.write(buf)?;
             Ok((n, short(n, buf.len())))
         })
@@ -210,7 +211,8 @@ impl TcpStream {
     #[track_caller]
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         let call = self.reading("peek at socket");
-        self.source
+        self.socket
+            .source
             .run(&call, |stream| Ok((stream.peek(buf)?, Left::Unknown)))
     }
 
@@ -220,7 +222,7 @@ impl TcpStream {
     /// # Errors
     /// The system's; `NotConnected`.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.source.open()?.shutdown(how)
+        self.socket.open()?.shutdown(how)
     }
 
     /// Ends the connection, also under tasks and threads that read or write: these and all later calls through this
@@ -248,7 +250,7 @@ impl TcpStream {
     /// Never switches.
     #[doc(alias = "cancel_wait")]
     pub fn close(&self) {
-        self.source.close(|stream| {
+        self.socket.source.close(|stream| {
             // Fails if the peer has reset it: then it is shut already.
             let _ = stream.shutdown(Shutdown::Both);
         });
@@ -259,7 +261,7 @@ impl TcpStream {
     /// # Errors
     /// The system's; [`Closed`](crate::io::Closed).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.source.open()?.peer_addr()
+        self.socket.open()?.peer_addr()
     }
 
     /// The address of this side.
@@ -267,72 +269,7 @@ impl TcpStream {
     /// # Errors
     /// The system's; [`Closed`](crate::io::Closed).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.source.open()?.local_addr()
-    }
-
-    /// Another handle to the same connection. It has timeouts of its own, set to the same at first.
-    ///
-    /// # Errors
-    /// No descriptor could be had; [`Closed`](crate::io::Closed).
-    pub fn try_clone(&self) -> io::Result<Self> {
-        let clone = Self {
-            source: Source::new(self.source.open()?.try_clone()?),
-            read_timeout: self.read_timeout.copy(),
-            write_timeout: self.write_timeout.copy(),
-        };
-        clone.source.set_nonblocking(self.source.is_nonblocking());
-        Ok(clone)
-    }
-
-    /// How long a read through this handle waits at most; `None`, as at first, for however long it takes.
-    ///
-    /// ```
-    /// use greenloom::net::{TcpListener, TcpStream};
-    /// use std::{io::{ErrorKind, Read}, time::Duration};
-    ///
-    /// let listener = TcpListener::bind("127.0.0.1:0")?;
-    /// let mut stream = TcpStream::connect(listener.local_addr()?)?;
-    /// stream.set_read_timeout(Some(Duration::from_millis(5)))?;
-    /// assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), ErrorKind::TimedOut);
-    ///
-    /// let zero = stream.set_read_timeout(Some(Duration::ZERO)).unwrap_err();
-    /// assert_eq!(zero.kind(), ErrorKind::InvalidInput);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// `InvalidInput` if it is zero; [`Closed`](crate::io::Closed).
-    #[doc(alias = "settimeout")]
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.source.open()?;
-        self.read_timeout.set(timeout)
-    }
-
-    /// How long a write through this handle waits at most; `None`, as at first, for however long it takes.
-    ///
-    /// # Errors
-    /// `InvalidInput` if it is zero; [`Closed`](crate::io::Closed).
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.source.open()?;
-        self.write_timeout.set(timeout)
-    }
-
-    /// What [`set_read_timeout`](Self::set_read_timeout) set. What is beyond 584 years has become that.
-    ///
-    /// # Errors
-    /// [`Closed`](crate::io::Closed).
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        self.source.open()?;
-        Ok(self.read_timeout.get())
-    }
-
-    /// What [`set_write_timeout`](Self::set_write_timeout) set. What is beyond 584 years has become that.
-    ///
-    /// # Errors
-    /// [`Closed`](crate::io::Closed).
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        self.source.open()?;
-        Ok(self.write_timeout.get())
+        self.socket.open()?.local_addr()
     }
 
     /// With `true`, small writes are sent at once instead of being gathered.
@@ -340,7 +277,7 @@ impl TcpStream {
     /// # Errors
     /// The system's; [`Closed`](crate::io::Closed).
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.source.open()?.set_nodelay(nodelay)
+        self.socket.open()?.set_nodelay(nodelay)
     }
 
     /// Whether small writes are sent at once.
@@ -348,7 +285,7 @@ impl TcpStream {
     /// # Errors
     /// The system's; [`Closed`](crate::io::Closed).
     pub fn nodelay(&self) -> io::Result<bool> {
-        self.source.open()?.nodelay()
+        self.socket.open()?.nodelay()
     }
 
     /// Sets the time to live of the packets sent.
@@ -356,7 +293,7 @@ impl TcpStream {
     /// # Errors
     /// The system's; [`Closed`](crate::io::Closed).
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.source.open()?.set_ttl(ttl)
+        self.socket.open()?.set_ttl(ttl)
     }
 
     /// The time to live of the packets sent.
@@ -364,36 +301,13 @@ impl TcpStream {
     /// # Errors
     /// The system's; [`Closed`](crate::io::Closed).
     pub fn ttl(&self) -> io::Result<u32> {
-        self.source.open()?.ttl()
-    }
-
-    /// Takes the error that is pending on the socket, if there is one.
-    ///
-    /// # Errors
-    /// The system's; [`Closed`](crate::io::Closed).
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.source.open()?.take_error()
-    }
-
-    /// With `true`, calls through this handle return `WouldBlock` where they would wait.
-    ///
-    /// # Errors
-    /// [`Closed`](crate::io::Closed).
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.source.open()?;
-        self.source.set_nonblocking(nonblocking);
-        Ok(())
-    }
-
-    /// Out of the poll, with the mode of the descriptor as the user set it.
-    fn into_fd(self) -> OwnedFd {
-        let nonblocking = self.source.is_nonblocking();
-        let stream = self.source.into_io();
-        // Fails only for a descriptor that is none; its next call says so.
-        let _ = stream.set_nonblocking(nonblocking);
-        stream.into()
+        self.socket.open()?.ttl()
     }
 }
+
+socket_methods!(TcpStream);
+timeout_methods!(TcpStream);
+socket_traits!(TcpStream, net::TcpStream);
 
 /// `n` of `wanted` were transferred. None at all of some is the end of the stream, which stays.
 #[inline]
@@ -406,7 +320,7 @@ fn short(n: usize, wanted: usize) -> Left {
 }
 
 /// Starts to connect. `WouldBlock` if it takes its time.
-fn begin_connect(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
+fn begin_connect(socket: &socket2::Socket, addr: SocketAddr) -> io::Result<()> {
     match socket.connect(&addr.into()) {
         // Interrupted, it goes on by itself: calling again would be wrong.
         Err(e) if matches!(e.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => {
@@ -446,7 +360,7 @@ impl Read for &TcpStream {
     fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         let call = self.reading("read of socket");
         let wanted = bufs.iter().map(|buf| buf.len()).sum();
-        self.source.run(&call, |mut stream| {
+        self.socket.source.run(&call, |mut stream| {
             let n = stream.read_vectored(bufs)?;
             Ok((n, short(n, wanted)))
         })
@@ -467,7 +381,7 @@ impl Write for &TcpStream {
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let call = self.writing();
         let wanted: usize = bufs.iter().map(|buf| buf.len()).sum();
-        self.source.run(&call, |mut stream| {
+        self.socket.source.run(&call, |mut stream| {
             let n = stream.write_vectored(bufs)?;
             Ok((n, short(n, wanted)))
         })
@@ -510,76 +424,5 @@ impl Write for TcpStream {
     #[inline]
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// As std's: both addresses and the descriptor.
-impl fmt::Debug for TcpStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.source.io().fmt(f)
-    }
-}
-
-impl AsFd for TcpStream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.source.io().as_fd()
-    }
-}
-
-impl AsRawFd for TcpStream {
-    fn as_raw_fd(&self) -> RawFd {
-        self.source.io().as_raw_fd()
-    }
-}
-
-impl IntoRawFd for TcpStream {
-    fn into_raw_fd(self) -> RawFd {
-        self.into_fd().into_raw_fd()
-    }
-}
-
-/// The descriptor is put back into blocking mode, unless `set_nonblocking(true)` was asked for.
-impl From<TcpStream> for OwnedFd {
-    fn from(stream: TcpStream) -> Self {
-        stream.into_fd()
-    }
-}
-
-/// The descriptor is put into non-blocking mode.
-impl From<OwnedFd> for TcpStream {
-    fn from(fd: OwnedFd) -> Self {
-        let stream = net::TcpStream::from(fd);
-        // Fails only for a descriptor that is none; its next call says so.
-        let _ = stream.set_nonblocking(true);
-        Self::of(stream)
-    }
-}
-
-/// The descriptor is put into non-blocking mode; its timeouts are taken over.
-impl TryFrom<net::TcpStream> for TcpStream {
-    type Error = io::Error;
-
-    fn try_from(stream: net::TcpStream) -> io::Result<Self> {
-        stream.set_nonblocking(true)?;
-        let (read, write) = (stream.read_timeout()?, stream.write_timeout()?);
-        let stream = Self::of(stream);
-        stream.read_timeout.set(read)?;
-        stream.write_timeout.set(write)?;
-        Ok(stream)
-    }
-}
-
-/// The descriptor is put back into blocking mode, unless `set_nonblocking(true)` was asked for, and is given the timeouts.
-impl TryFrom<TcpStream> for net::TcpStream {
-    type Error = io::Error;
-
-    fn try_from(stream: TcpStream) -> io::Result<Self> {
-        let nonblocking = stream.source.is_nonblocking();
-        let (read, write) = (stream.read_timeout.get(), stream.write_timeout.get());
-        let stream = stream.source.into_io();
-        stream.set_nonblocking(nonblocking)?;
-        stream.set_read_timeout(read)?;
-        stream.set_write_timeout(write)?;
-        Ok(stream)
     }
 }
