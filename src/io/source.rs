@@ -36,7 +36,7 @@ use super::place::Place;
 use crate::clock::{Instant, deadline_after};
 use crate::greenlet::hot::{Hot, Phase, hot};
 use crate::hub::sched::{Hub, Waiter};
-use crate::park::{How, Reason, Report, Ticket, Waiting, budget, park_until};
+use crate::park::{End, How, Reason, Report, Ticket, Waiting, budget, park_until};
 use crate::reactor::{Direction, Emptied, Refused, Token};
 
 /// What a call that succeeded says of the descriptor.
@@ -211,6 +211,62 @@ impl<S: AsFd> Source<S> {
         }
     }
 }
+
+impl<S: AsFd> Source<S> {
+    /// As [`run`](Self::run), for calls whose "would block" ends without an event: the system tells nobody when there is room
+    /// in a queue that is somebody else's. Tries again after pauses that grow.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), but never [`ConcurrentUse`](super::ConcurrentUse): several may wait like this.
+    pub(crate) fn run_paced<R>(
+        &self,
+        call: &Call,
+        mut op: impl FnMut(&S) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let hot = hot();
+        if budget::is_spent(hot) {
+            budget::breathe(Report::ALL)?.map_or(Ok(()), outcome)?;
+        }
+        let mut deadline = None;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match op(self.open()?) {
+                Ok(result) => {
+                    budget::spend(hot);
+                    return Ok(result);
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) if e.kind() != io::ErrorKind::WouldBlock || self.is_nonblocking() => {
+                    return Err(e);
+                }
+                Err(_) => {}
+            }
+            let deadline = *deadline.get_or_insert_with(|| call.until.deadline());
+            let ticket = Ticket::new()?;
+            let now = Instant::now();
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let reasons = [Reason::new(call.kind, self.place.fd() as usize)];
+            let until = deadline.map_or(now + pause, |deadline| deadline.min(now + pause));
+            let how = How {
+                reasons: &reasons,
+                deadline: Some(until),
+                report: Report::ALL,
+            };
+            match park_until(ticket, &how, &()) {
+                // The pause has passed; the deadline is looked at after one more try.
+                End::TimedOut => {}
+                end => outcome(end)?,
+            }
+            pause = (pause * 2).min(LAST_PAUSE);
+        }
+    }
+}
+
+/// Between two tries of [`Source::run_paced`], at first and in the end.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LAST_PAUSE: Duration = Duration::from_millis(16);
 
 /// Whether a wait would only return an error: then the call is worth trying, whatever the bits say.
 fn cannot_wait(hot: &'static Hot) -> bool {

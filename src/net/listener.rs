@@ -7,7 +7,7 @@
 //!             closed       new connections are refused by the system, accepts fail; the descriptor lives until the drop
 //! ```
 //!
-//! Its calls are [`Source::run`]; this file parks nowhere else.
+//! Its calls are [`Source::run`](crate::io::source::Source::run); this file parks nowhere else.
 #![forbid(unsafe_code)]
 
 use core::iter::FusedIterator;
@@ -19,7 +19,6 @@ use socket2::{Domain, SockRef, Type};
 use super::addr;
 use super::socket::{Socket, socket_methods, socket_traits};
 use super::stream::TcpStream;
-use crate::io::source::Left;
 
 /// A TCP socket that waits for connections: [`std::net::TcpListener`], cooperative.
 ///
@@ -98,16 +97,7 @@ impl TcpListener {
     #[track_caller]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let call = self.socket.reading("accept of socket");
-        let (socket, addr) = self.socket.source.run(&call, |listener| {
-            let listener = SockRef::from(listener);
-            loop {
-                match listener.accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) {
-                    Ok(accepted) => return Ok((accepted, Left::Unknown)),
-                    Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
-                    Err(e) => return Err(e),
-                }
-            }
-        })?;
+        let (socket, addr) = self.socket.accept(&call)?;
         let addr = addr.as_socket().ok_or(io::ErrorKind::InvalidData)?;
         Ok((TcpStream::of(socket.into()), addr))
     }
@@ -117,6 +107,11 @@ impl TcpListener {
     /// It goes on after an error, so a loop over a [closed](Self::close) listener must end itself.
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming { listener: self }
+    }
+
+    /// As [`incoming`](Self::incoming), and owns the listener.
+    pub fn into_incoming(self) -> IntoIncoming {
+        IntoIncoming { listener: self }
     }
 
     /// Ends it, also under tasks and threads that wait in `accept`: these and all later calls fail with
@@ -171,3 +166,21 @@ impl Iterator for Incoming<'_> {
 }
 
 impl FusedIterator for Incoming<'_> {}
+
+/// The connections of a [`TcpListener`] that it owns: see [`into_incoming`](TcpListener::into_incoming).
+#[must_use = "iterators are lazy and do nothing unless consumed"]
+#[derive(Debug)]
+pub struct IntoIncoming {
+    listener: TcpListener,
+}
+
+impl Iterator for IntoIncoming {
+    type Item = io::Result<TcpStream>;
+
+    #[track_caller]
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.listener.accept().map(|(stream, _)| stream))
+    }
+}
+
+impl FusedIterator for IntoIncoming {}

@@ -17,10 +17,10 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{SockAddr, SockRef};
 
 use super::timeouts::Timeout;
-use crate::io::source::{Call, Source, Until, set_nonblocking};
+use crate::io::source::{Call, Left, Source, Until, set_nonblocking};
 use crate::reactor::Direction;
 
 /// A socket of std's type `S`, in non-blocking mode, whose calls park.
@@ -71,6 +71,22 @@ impl<S: AsFd> Socket<S> {
     #[track_caller]
     pub(super) fn writing(&self, kind: &'static str) -> Call {
         call(Direction::Write, kind, self.write_timeout.until())
+    }
+
+    /// Takes the oldest connection that waits at this listener. The new socket is non-blocking.
+    ///
+    /// Those that were given up before are passed over.
+    pub(super) fn accept(&self, call: &Call) -> io::Result<(socket2::Socket, SockAddr)> {
+        self.source.run(call, |listener| {
+            let listener = SockRef::from(listener);
+            loop {
+                match listener.accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) {
+                    Ok(accepted) => return Ok((accepted, Left::Unknown)),
+                    Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
+                    Err(e) => return Err(e),
+                }
+            }
+        })
     }
 
     /// Another handle, made by `duplicate`.

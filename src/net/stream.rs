@@ -7,17 +7,19 @@
 //!   peek    ──► Source::run(Read,  recv)     takes nothing out, so being short proves nothing
 //! ```
 //!
-//! Every call that may wait is one [`Source::run`]; this file parks nowhere else.
+//! Every call that may wait is one [`Source::run`](crate::io::source::Source::run); this file parks nowhere else. What it
+//! shares with other streams is in `flow`, what all sockets share in `socket`.
 #![forbid(unsafe_code)]
 
 use core::panic::Location;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::net::{self, Shutdown, SocketAddr, ToSocketAddrs};
+use std::io;
+use std::net::{self, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-use socket2::{Domain, SockRef, Type};
+use socket2::{Domain, SockRef, TcpKeepalive, Type};
 
 use super::addr;
+use super::flow::{short, stream_traits};
 use super::socket::{Socket, socket_methods, socket_traits, timeout_methods};
 use super::timeouts::not_zero;
 use crate::io::source::{Call, Left, Until};
@@ -39,6 +41,24 @@ use crate::reactor::Direction;
 ///
 /// let zero = stream.set_read_timeout(Some(Duration::ZERO)).unwrap_err();
 /// assert_eq!(zero.kind(), ErrorKind::InvalidInput);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// [`close`](Self::close) ends it under those who wait:
+///
+/// ```
+/// use greenloom::net::{TcpListener, TcpStream};
+/// use std::{io::Read, rc::Rc};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let stream = Rc::new(TcpStream::connect(listener.local_addr()?)?);
+/// let reader = Rc::clone(&stream);
+/// let reader = greenloom::spawn(move || (&*reader).read(&mut [0; 64]));
+/// greenloom::yield_now(); // the task waits now
+///
+/// stream.close();
+/// let error = reader.join().unwrap().unwrap_err();
+/// assert!(error.get_ref().unwrap().is::<greenloom::io::Closed>());
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
@@ -125,82 +145,6 @@ impl TcpStream {
         }
     }
 
-    #[inline]
-    #[track_caller]
-    fn reading(&self, kind: &'static str) -> Call {
-        self.socket.reading(kind)
-    }
-
-    #[inline]
-    #[track_caller]
-    fn writing(&self) -> Call {
-        self.socket.writing("write to socket")
-    }
-
-    #[inline]
-    fn read_call(&self, call: &Call, buf: &mut [u8]) -> io::Result<usize> {
-        self.socket.source.run(call, |mut stream| {
-            let n = stream.read(buf)?;
-            Ok((n, short(n, buf.len())))
-        })
-    }
-
-    #[inline]
-    fn write_call(&self, call: &Call, buf: &[u8]) -> io::Result<usize> {
-        self.socket.source.run(call, |mut stream| {
-            let n = stream.write(buf)?;
-            Ok((n, short(n, buf.len())))
-        })
-    }
-
-    /// Fills `buf` within `timeout`, which is for the whole of it. The socket's own read timeout does not count.
-    ///
-    /// With zero it takes what is there and does not wait.
-    ///
-    /// # Blocking
-    /// Switches.
-    ///
-    /// # Errors
-    /// `TimedOut`; `UnexpectedEof`. How much was read is then unknown, as with [`Read::read_exact`].
-    #[track_caller]
-    pub fn read_exact_timeout(&self, mut buf: &mut [u8], timeout: Duration) -> io::Result<()> {
-        let call = Call {
-            until: Until::within(timeout),
-            ..self.reading("read of socket")
-        };
-        while !buf.is_empty() {
-            match self.read_call(&call, buf)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                n => buf = &mut buf[n..],
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes all of `buf` within `timeout`, which is for the whole of it. The socket's own write timeout does not count.
-    ///
-    /// With zero it gives the system what that takes at once and does not wait.
-    ///
-    /// # Blocking
-    /// Switches.
-    ///
-    /// # Errors
-    /// `TimedOut`. How much was written is then unknown, as with [`Write::write_all`].
-    #[track_caller]
-    pub fn write_all_timeout(&self, mut buf: &[u8], timeout: Duration) -> io::Result<()> {
-        let call = Call {
-            until: Until::within(timeout),
-            ..self.writing()
-        };
-        while !buf.is_empty() {
-            match self.write_call(&call, buf)? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                n => buf = &buf[n..],
-            }
-        }
-        Ok(())
-    }
-
     /// Reads without taking anything out: the next read gets the same. 0 at the end of the stream.
     ///
     /// # Blocking
@@ -210,50 +154,10 @@ impl TcpStream {
     /// See the type.
     #[track_caller]
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        let call = self.reading("peek at socket");
+        let call = self.socket.reading("peek at socket");
         self.socket
             .source
             .run(&call, |stream| Ok((stream.peek(buf)?, Left::Unknown)))
-    }
-
-    /// Ends one direction of the connection, or both. Tasks that wait there, also through a clone, find the end of the
-    /// stream or `BrokenPipe`.
-    ///
-    /// # Errors
-    /// The system's; `NotConnected`.
-    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.socket.open()?.shutdown(how)
-    }
-
-    /// Ends the connection, also under tasks and threads that read or write: these and all later calls through this
-    /// handle fail with [`Closed`](crate::io::Closed). Clones find the connection shut down.
-    ///
-    /// From any thread, and again and again. The descriptor is closed by the drop.
-    ///
-    /// ```
-    /// use greenloom::net::{TcpListener, TcpStream};
-    /// use std::{io::Read, rc::Rc};
-    ///
-    /// let listener = TcpListener::bind("127.0.0.1:0")?;
-    /// let stream = Rc::new(TcpStream::connect(listener.local_addr()?)?);
-    /// let reader = Rc::clone(&stream);
-    /// let reader = greenloom::spawn(move || (&*reader).read(&mut [0; 64]));
-    /// greenloom::yield_now(); // the task waits now
-    ///
-    /// stream.close();
-    /// let error = reader.join().unwrap().unwrap_err();
-    /// assert!(error.get_ref().unwrap().is::<greenloom::io::Closed>());
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    ///
-    /// # Blocking
-    /// Never switches.
-    #[doc(alias = "cancel_wait")]
-    pub fn close(&self) {
-        self.socket.source.close(|stream| {
-            // Fails if the peer has reset it: then it is shut already.
-            let _ = stream.shutdown(Shutdown::Both);
-        });
     }
 
     /// The address of the other side.
@@ -303,21 +207,57 @@ impl TcpStream {
     pub fn ttl(&self) -> io::Result<u32> {
         self.socket.open()?.ttl()
     }
+
+    /// What the drop does with data that the peer has not taken yet. `None`, as at first: the system goes on sending it.
+    /// With zero it is thrown away, and the peer finds the connection reset. With more, the drop blocks the thread for at
+    /// most so long, in whole seconds: seldom what a task wants.
+    ///
+    /// # Errors
+    /// The system's; [`Closed`](crate::io::Closed).
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        self.socket.options()?.set_linger(linger)
+    }
+
+    /// What [`set_linger`](Self::set_linger) set.
+    ///
+    /// # Errors
+    /// The system's; [`Closed`](crate::io::Closed).
+    pub fn linger(&self) -> io::Result<Option<Duration>> {
+        self.socket.options()?.linger()
+    }
+
+    /// Asks the peer whether it is still there when nothing has come for `idle`, in whole seconds; one that is not, ends the
+    /// connection. `None`, as at first: never.
+    ///
+    /// # Errors
+    /// The system's, among them `InvalidInput` if `idle` is less than a second; [`Closed`](crate::io::Closed).
+    pub fn set_keepalive(&self, idle: Option<Duration>) -> io::Result<()> {
+        let options = self.socket.options()?;
+        match idle {
+            None => options.set_keepalive(false),
+            // Sets both.
+            Some(idle) => options.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
+        }
+    }
+
+    /// What [`set_keepalive`](Self::set_keepalive) set.
+    ///
+    /// # Errors
+    /// The system's; [`Closed`](crate::io::Closed).
+    pub fn keepalive(&self) -> io::Result<Option<Duration>> {
+        let options = self.socket.options()?;
+        if options.keepalive()? {
+            options.tcp_keepalive_time().map(Some)
+        } else {
+            Ok(None)
+        }
+    }
 }
 
+stream_traits!(TcpStream, short);
 socket_methods!(TcpStream);
 timeout_methods!(TcpStream);
 socket_traits!(TcpStream, net::TcpStream);
-
-/// `n` of `wanted` were transferred. None at all of some is the end of the stream, which stays.
-#[inline]
-fn short(n: usize, wanted: usize) -> Left {
-    if n > 0 && n < wanted {
-        Left::Nothing
-    } else {
-        Left::Unknown
-    }
-}
 
 /// Starts to connect. `WouldBlock` if it takes its time.
 fn begin_connect(socket: &socket2::Socket, addr: SocketAddr) -> io::Result<()> {
@@ -343,86 +283,5 @@ fn connected(socket: &net::TcpStream) -> io::Result<()> {
         Ok(_) => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::NotConnected => Err(io::ErrorKind::WouldBlock.into()),
         Err(e) => Err(e),
-    }
-}
-
-/// # Blocking
-/// Switches if there is nothing to read, and now and then if there always is.
-impl Read for &TcpStream {
-    #[inline]
-    #[track_caller]
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let call = self.reading("read of socket");
-        self.read_call(&call, buf)
-    }
-
-    #[track_caller]
-    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let call = self.reading("read of socket");
-        let wanted = bufs.iter().map(|buf| buf.len()).sum();
-        self.socket.source.run(&call, |mut stream| {
-            let n = stream.read_vectored(bufs)?;
-            Ok((n, short(n, wanted)))
-        })
-    }
-}
-
-/// # Blocking
-/// Switches if the peer does not take what was written before, and now and then if it always does.
-impl Write for &TcpStream {
-    #[inline]
-    #[track_caller]
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let call = self.writing();
-        self.write_call(&call, buf)
-    }
-
-    #[track_caller]
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let call = self.writing();
-        let wanted: usize = bufs.iter().map(|buf| buf.len()).sum();
-        self.socket.source.run(&call, |mut stream| {
-            let n = stream.write_vectored(bufs)?;
-            Ok((n, short(n, wanted)))
-        })
-    }
-
-    /// Nothing is held back here: does nothing.
-    #[inline]
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// See [`Read for &TcpStream`](#impl-Read-for-%26TcpStream).
-impl Read for TcpStream {
-    #[inline]
-    #[track_caller]
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(buf)
-    }
-
-    #[track_caller]
-    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (&*self).read_vectored(bufs)
-    }
-}
-
-/// See [`Write for &TcpStream`](#impl-Write-for-%26TcpStream).
-impl Write for TcpStream {
-    #[inline]
-    #[track_caller]
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        (&*self).write(buf)
-    }
-
-    #[track_caller]
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*self).write_vectored(bufs)
-    }
-
-    #[inline]
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
