@@ -223,23 +223,12 @@ impl<S: AsFd> Source<S> {
         call: &Call,
         mut op: impl FnMut(&S) -> io::Result<R>,
     ) -> io::Result<R> {
-        let hot = hot();
-        if budget::is_spent(hot) {
-            budget::breathe(Report::ALL)?.map_or(Ok(()), outcome)?;
-        }
         let mut deadline = None;
         let mut pause = FIRST_PAUSE;
         loop {
-            match op(self.open()?) {
-                Ok(result) => {
-                    budget::spend(hot);
-                    return Ok(result);
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) if e.kind() != io::ErrorKind::WouldBlock || self.is_nonblocking() => {
-                    return Err(e);
-                }
-                Err(_) => {}
+            match budgeted(|| op(self.open()?)) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && !self.is_nonblocking() => {}
+                other => return other,
             }
             let deadline = *deadline.get_or_insert_with(|| call.until.deadline());
             let ticket = Ticket::new()?;
@@ -260,6 +249,27 @@ impl<S: AsFd> Source<S> {
                 end => outcome(end)?,
             }
             pause = (pause * 2).min(LAST_PAUSE);
+        }
+    }
+}
+
+/// A call that succeeds without any wait, or is the first try of one: it costs budget like any other.
+///
+/// # Errors
+/// Those of `op`, which is called again if it is interrupted; those of a wait, if the budget is spent.
+pub(super) fn budgeted<R>(mut op: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+    let hot = hot();
+    if budget::is_spent(hot) {
+        budget::breathe(Report::ALL)?.map_or(Ok(()), outcome)?;
+    }
+    loop {
+        match op() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+            Ok(result) => {
+                budget::spend(hot);
+                return Ok(result);
+            }
         }
     }
 }

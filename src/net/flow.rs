@@ -298,10 +298,9 @@ macro_rules! stream_traits {
             }
         }
 
-        impl $crate::net::split::sealed::Duplex for $Stream {
-            fn end_writing(&self) {
-                // Fails if the connection has ended already.
-                let _ = self.shutdown(std::net::Shutdown::Write);
+        impl $crate::io::ShutdownWrite for $Stream {
+            fn shutdown_write(&self) -> std::io::Result<()> {
+                self.shutdown(std::net::Shutdown::Write)
             }
         }
     };

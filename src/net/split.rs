@@ -12,23 +12,14 @@ use core::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::sync::Arc;
 
-/// Keeps other crates' types out of the halves.
-pub(super) mod sealed {
-    /// A stream that can be read, and written, through a reference.
-    pub trait Duplex {
-        /// Tells the peer that nothing more comes.
-        fn end_writing(&self);
-    }
-}
-
-use sealed::Duplex;
+use crate::io::ShutdownWrite;
 
 /// The half of a stream that reads: from `into_split` of [`TcpStream`](super::TcpStream) and
 /// [`UnixStream`](super::unix::UnixStream).
 ///
 /// `S` is the stream. Its drop does nothing to the connection while the other half lives.
 #[must_use = "a half that is dropped cannot be reunited"]
-pub struct OwnedReadHalf<S: Duplex> {
+pub struct OwnedReadHalf<S: ShutdownWrite> {
     stream: Arc<S>,
 }
 
@@ -58,13 +49,13 @@ pub struct OwnedReadHalf<S: Duplex> {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[must_use = "its drop tells the peer that nothing more comes"]
-pub struct OwnedWriteHalf<S: Duplex> {
+pub struct OwnedWriteHalf<S: ShutdownWrite> {
     /// Taken out where the drop is to leave the direction open.
     stream: Option<Arc<S>>,
 }
 
 /// Both halves of `stream`.
-pub(super) fn halves<S: Duplex>(stream: S) -> (OwnedReadHalf<S>, OwnedWriteHalf<S>) {
+pub(super) fn halves<S: ShutdownWrite>(stream: S) -> (OwnedReadHalf<S>, OwnedWriteHalf<S>) {
     let stream = Arc::new(stream);
     let write = OwnedWriteHalf {
         stream: Some(Arc::clone(&stream)),
@@ -72,7 +63,7 @@ pub(super) fn halves<S: Duplex>(stream: S) -> (OwnedReadHalf<S>, OwnedWriteHalf<
     (OwnedReadHalf { stream }, write)
 }
 
-impl<S: Duplex> OwnedReadHalf<S> {
+impl<S: ShutdownWrite> OwnedReadHalf<S> {
     /// The stream again, from both its halves.
     ///
     /// ```
@@ -103,7 +94,7 @@ impl<S: Duplex> OwnedReadHalf<S> {
     }
 }
 
-impl<S: Duplex> OwnedWriteHalf<S> {
+impl<S: ShutdownWrite> OwnedWriteHalf<S> {
     fn shared(&self) -> &Arc<S> {
         match &self.stream {
             Some(stream) => stream,
@@ -117,30 +108,31 @@ impl<S: Duplex> OwnedWriteHalf<S> {
     }
 }
 
-impl<S: Duplex> Drop for OwnedWriteHalf<S> {
+impl<S: ShutdownWrite> Drop for OwnedWriteHalf<S> {
     fn drop(&mut self) {
         if let Some(stream) = &self.stream {
-            stream.end_writing();
+            // Fails if the connection has ended already.
+            let _ = stream.shutdown_write();
         }
     }
 }
 
 /// The stream, for everything but writing.
-impl<S: Duplex> AsRef<S> for OwnedReadHalf<S> {
+impl<S: ShutdownWrite> AsRef<S> for OwnedReadHalf<S> {
     fn as_ref(&self) -> &S {
         &self.stream
     }
 }
 
 /// The stream, for everything but reading.
-impl<S: Duplex> AsRef<S> for OwnedWriteHalf<S> {
+impl<S: ShutdownWrite> AsRef<S> for OwnedWriteHalf<S> {
     fn as_ref(&self) -> &S {
         self.shared()
     }
 }
 
 /// As of the stream.
-impl<S: Duplex> Read for OwnedReadHalf<S>
+impl<S: ShutdownWrite> Read for OwnedReadHalf<S>
 where
     for<'a> &'a S: Read,
 {
@@ -156,7 +148,7 @@ where
 }
 
 /// As of the stream.
-impl<S: Duplex> Write for OwnedWriteHalf<S>
+impl<S: ShutdownWrite> Write for OwnedWriteHalf<S>
 where
     for<'a> &'a S: Write,
 {
@@ -175,13 +167,13 @@ where
     }
 }
 
-impl<S: Duplex + fmt::Debug> fmt::Debug for OwnedReadHalf<S> {
+impl<S: ShutdownWrite + fmt::Debug> fmt::Debug for OwnedReadHalf<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("OwnedReadHalf").field(&self.stream).finish()
     }
 }
 
-impl<S: Duplex + fmt::Debug> fmt::Debug for OwnedWriteHalf<S> {
+impl<S: ShutdownWrite + fmt::Debug> fmt::Debug for OwnedWriteHalf<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("OwnedWriteHalf")
             .field(self.shared())
@@ -190,12 +182,12 @@ impl<S: Duplex + fmt::Debug> fmt::Debug for OwnedWriteHalf<S> {
 }
 
 /// The two halves were not of one stream: see [`OwnedReadHalf::reunite`].
-pub struct ReuniteError<S: Duplex> {
+pub struct ReuniteError<S: ShutdownWrite> {
     read: OwnedReadHalf<S>,
     write: OwnedWriteHalf<S>,
 }
 
-impl<S: Duplex> ReuniteError<S> {
+impl<S: ShutdownWrite> ReuniteError<S> {
     /// What was passed in.
     #[must_use = "the drop of the writing half tells its peer that nothing more comes"]
     pub fn into_inner(self) -> (OwnedReadHalf<S>, OwnedWriteHalf<S>) {
@@ -203,16 +195,16 @@ impl<S: Duplex> ReuniteError<S> {
     }
 }
 
-impl<S: Duplex> fmt::Debug for ReuniteError<S> {
+impl<S: ShutdownWrite> fmt::Debug for ReuniteError<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReuniteError").finish_non_exhaustive()
     }
 }
 
-impl<S: Duplex> fmt::Display for ReuniteError<S> {
+impl<S: ShutdownWrite> fmt::Display for ReuniteError<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the two halves are of two streams")
     }
 }
 
-impl<S: Duplex> std::error::Error for ReuniteError<S> {}
+impl<S: ShutdownWrite> std::error::Error for ReuniteError<S> {}
