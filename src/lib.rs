@@ -14,6 +14,7 @@
 //! | [`future`] | `async` code in a task |
 //! | [`io`], [`net`] | waiting for descriptors; TCP |
 //! | [`sync`] | locks, semaphores, one-time initialisation: the shape of `std::sync` |
+//! | [`thread`] | the shape of `std::thread` over tasks |
 //! | [`stack`] | sizes of stacks |
 //! | [`inspect`] | dumps: what every task waits for, since when, where |
 //!
@@ -35,8 +36,10 @@ pub mod select;
 pub mod stack;
 pub mod sync;
 pub mod task;
+pub mod thread;
 pub mod time;
 mod timers;
 
 pub use task::{current, join_all, spawn, spawn_later, timeout, yield_now};
+pub use thread::thread_local;
 pub use time::sleep;
