@@ -12,7 +12,7 @@
 //! | [`event`] | what tasks wait for: events, results that come later, cancel tokens |
 //! | [`select`] | waiting for the first of several things, or for many one by one |
 //! | [`future`] | `async` code in a task |
-//! | [`io`], [`net`] | waiting for descriptors; TCP |
+//! | [`io`], [`net`] | pipes, standard input and output, waiting for descriptors; sockets |
 //! | [`sync`] | locks, semaphores, one-time initialisation: the shape of `std::sync` |
 //! | [`thread`] | the shape of `std::thread` over tasks |
 //! | [`stack`] | sizes of stacks |

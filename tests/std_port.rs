@@ -5,6 +5,7 @@
 //!                                    └─► dual/on_greenloom.rs   lib = this crate
 //! ```
 #![forbid(unsafe_code)]
+#![expect(clippy::duplicate_mod, reason = "that is the point")]
 
 #[path = "dual/on_greenloom.rs"]
 mod on_greenloom;

@@ -220,8 +220,9 @@ fn threads() -> Vec<String> {
         .expect("a thread");
     let mut said = vec![format!("name {:?}", named.join().expect("its end"))];
 
-    let panicked = thread::spawn(|| resume_unwind(Box::new("on purpose"))).join();
-    let payload: Box<dyn Any + Send> = panicked.map(|()| ()).expect_err("a panic");
+    let panicked: thread::Result<()> =
+        thread::spawn(|| resume_unwind(Box::new("on purpose"))).join();
+    let payload: Box<dyn Any + Send> = panicked.expect_err("a panic");
     said.push(format!("panic {:?}", payload.downcast_ref::<&str>()));
 
     let mut numbers = vec![1, 2, 3, 4];
