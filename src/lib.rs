@@ -13,8 +13,9 @@
 //! | [`select`] | waiting for the first of several things, or for many one by one |
 //! | [`future`] | `async` code in a task |
 //! | [`blocking`] | threads for what would block |
-//! | [`io`], [`net`], [`fs`] | waiting for descriptors; TCP; files |
+//! | [`io`], [`net`], [`fs`] | pipes, standard input and output, waiting for descriptors; sockets; files |
 //! | [`sync`] | locks, semaphores, one-time initialisation: the shape of `std::sync` |
+//! | [`thread`] | the shape of `std::thread` over tasks |
 //! | [`stack`] | sizes of stacks |
 //! | [`inspect`] | dumps: what every task waits for, since when, where |
 //!
@@ -38,9 +39,11 @@ pub mod select;
 pub mod stack;
 pub mod sync;
 pub mod task;
+pub mod thread;
 pub mod time;
 mod timers;
 
 pub use blocking::offload;
 pub use task::{current, join_all, spawn, spawn_later, timeout, yield_now};
+pub use thread::thread_local;
 pub use time::sleep;
