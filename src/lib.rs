@@ -13,7 +13,7 @@
 //! | [`select`] | waiting for the first of several things, or for many one by one |
 //! | [`future`] | `async` code in a task |
 //! | [`blocking`] | threads for what would block |
-//! | [`io`], [`net`], [`fs`] | waiting for descriptors; TCP; files |
+//! | [`io`], [`net`], [`fs`] | pipes, standard input and output, waiting for descriptors; sockets; files |
 //! | [`sync`] | locks, semaphores, one-time initialisation: the shape of `std::sync` |
 //! | [`thread`] | the shape of `std::thread` over tasks |
 //! | [`pool`] | groups and pools of tasks |

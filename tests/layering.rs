@@ -78,6 +78,10 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "the only file that resumes and suspends",
     ),
     (
+        "src/greenlet/switching.rs",
+        "moves values out of the frames of senders",
+    ),
+    (
         "src/greenlet/control.rs",
         "control blocks live in the slots, behind raw pointers",
     ),
@@ -145,6 +149,10 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "file descriptors and system calls of the poll",
     ),
     (
+        "src/park/landing.rs",
+        "gives values into the frames of waiters",
+    ),
+    (
         "src/park/lock.rs",
         "the one raw cell under locks, queues and events",
     ),
@@ -167,7 +175,10 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "src/thread/scope.rs",
         "makes the reference to a scope one to a wrapper of the same layout",
     ),
-    ("src/net/raw.rs", "`FromRawFd` is unsafe to call"),
+    (
+        "src/net/raw.rs",
+        "`FromRawFd` is unsafe to call; system calls that std does not offer",
+    ),
     ("src/io/os.rs", "system calls that std does not offer"),
 ];
 

@@ -243,3 +243,40 @@ fn a_panic_of_the_result_in_its_destructor_stays_with_the_worker() {
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(pool.offload(|| Bad))));
     assert!(dropped.is_err());
 }
+
+#[test]
+fn kills_at_any_moment_lose_no_value_and_drop_none_twice() {
+    let pool = Arc::new(ThreadPool::builder(2).queue_bound(1).build());
+    let drops = Drops::new();
+    let mut brought = 0;
+    for round in 0..300 {
+        let tasks: Vec<_> = (0..4)
+            .map(|_| {
+                let (pool, value) = (Arc::clone(&pool), drops.guard());
+                // There and back, with some work on the way.
+                let f = move || {
+                    for _ in 0..round * 20 {
+                        std::hint::spin_loop();
+                    }
+                    value
+                };
+                spawn(move || pool.offload(f))
+            })
+            .collect();
+        for _ in 0..round % 7 {
+            yield_now();
+        }
+        for task in tasks {
+            task.kill();
+            match task.join() {
+                Ok(Ok(_value)) => brought += 1,
+                Err(JoinError::Killed) => {}
+                other => panic!("{:?}", other.map(|r| r.map(drop))),
+            }
+        }
+    }
+    pool.join();
+    assert_eq!(drops.alive(), 0, "{brought} were brought");
+    assert_eq!(drops.dropped(), 1200);
+    assert_eq!((pool.queued(), pool.idle()), (0, pool.threads()));
+}

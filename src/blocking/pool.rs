@@ -185,7 +185,7 @@ impl ThreadPool {
         Builder::new(threads)
     }
 
-    /// Runs `f` on a thread of this pool and waits for what it returns. Otherwise as [`offload`](super::offload).
+    /// Runs `f` on a thread of this pool and waits for what it returns. Otherwise as [`offload`].
     ///
     /// # Blocking
     /// Switches.

@@ -150,9 +150,10 @@ where
     }
 
     fn unwatch(&self) -> bool {
-        let (over, waiter) = self.0.with(|s| (s.is_over(), s.waiter.take()));
-        drop(waiter);
-        !over
+        self.0.with(|s| {
+            s.waiter = None;
+            !s.is_over()
+        })
     }
 
     fn cancel(&self) -> bool {

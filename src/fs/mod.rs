@@ -28,7 +28,7 @@
 //!
 //! A file is always "ready", so there is nothing to wait for but the call itself: every call goes to a thread of the
 //! [default pool](crate::blocking::default_pool) and back. That costs some microseconds. So use
-//! [`BufReader`](std::io::BufReader) and [`BufWriter`](std::io::BufWriter) for small pieces, and [`read`] and [`write`] for whole files.
+//! [`BufReader`](std::io::BufReader) and [`BufWriter`](std::io::BufWriter) for small pieces, and [`read`] and [`write()`] for whole files.
 //! On a thread without a hub, which nobody shares, each call is std's own.
 //!
 //! # Blocking

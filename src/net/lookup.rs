@@ -35,7 +35,7 @@ use crate::io::offload::offloaded;
 ///
 /// # Differences from std's trait
 /// What implements only std's is not accepted by this crate: implement this one too, or hand on what
-/// [`lookup_host`](super::lookup_host) returns.
+/// [`lookup_host`] returns.
 pub trait ToSocketAddrs {
     /// The addresses, one after the other.
     type Iter: Iterator<Item = SocketAddr>;
