@@ -31,8 +31,8 @@
 //!
 //! | here | is |
 //! | --- | --- |
-//! | [`spawn`], [`Builder`], [`JoinHandle`], [`scope`], [`Scope`], [`ScopedJoinHandle`] | this module's, over [`task`](crate::task) |
-//! | [`Thread`], [`ThreadId`] | [`task::Task`](crate::task::Task), [`task::TaskId`](crate::task::TaskId) by std's names |
+//! | [`spawn`], [`Builder`], [`JoinHandle`], [`scope`], [`Scope`], [`ScopedJoinHandle`] | this module's, over [`task`] |
+//! | [`Thread`], [`ThreadId`] | [`task::Task`], [`task::TaskId`] by std's names |
 //! | [`current`], [`park`], [`park_timeout`], [`yield_now`], [`sleep`], [`sleep_until`] | the crate's |
 //! | [`LocalKey`], [`AccessError`], [`local!`](crate::local), [`thread_local!`](crate::thread_local) | task-locals |
 //! | [`available_parallelism`] | std's: how many threads with a hub each are worth while |
@@ -44,7 +44,7 @@
 //! - [`JoinHandle::join`] has one more kind of `Err`: if the task did not panic but was killed, or is lost, the payload is
 //!   a [`JoinError`](crate::task::JoinError).
 //! - A handle can [`kill`](JoinHandle::kill).
-//! - Stacks come in classes ([`StackSize`](crate::stack::StackSize)); [`Builder::stack_size`] rounds up, and more than the
+//! - Stacks come in classes ([`StackSize`]); [`Builder::stack_size`] rounds up, and more than the
 //!   largest is an error of the spawn.
 //! - `park` returns for an `unpark` or its time only, never by chance.
 //! - `park` and `current` make the hub of a thread that has none; `sleep` and `yield_now` are std's there.
@@ -58,8 +58,8 @@
 //! | `Thread(target=f, name=…, daemon=True).start()` | [`Builder`] with [`name`](Builder::name), [`daemon`](Builder::daemon), [`spawn`](Builder::spawn) |
 //! | `join(timeout)`, `is_alive()`, `name`, `ident` | [`JoinHandle::join_timeout`], [`is_finished`](JoinHandle::is_finished), and of its [`thread`](JoinHandle::thread) `name`, `id` |
 //! | `current_thread()`, `get_ident()` | [`current`], [`current_id`] |
-//! | `enumerate()`, `active_count()` | [`task::list`](crate::task::list), [`task::count`](crate::task::count) |
-//! | `Timer(d, f)`, `cancel()` | [`spawn_later`](crate::spawn_later), [`task::JoinHandle::kill`](crate::task::JoinHandle::kill) |
+//! | `enumerate()`, `active_count()` | [`task::list`], [`task::count`] |
+//! | `Timer(d, f)`, `cancel()` | [`spawn_later`](crate::spawn_later), [`task::JoinHandle::kill`] |
 //! | `local()` | [`local!`](crate::local) |
 
 mod handle;
