@@ -71,7 +71,7 @@ const LAYERS: &[&[Module]] = &[
 ];
 
 /// Macros live at the crate root whatever file they are written in: name and home.
-const ROOT_MACROS: &[(&str, &str)] = &[("local", "task")];
+const ROOT_MACROS: &[(&str, &str)] = &[("local", "task"), ("thread_local", "thread")];
 
 /// The files that may hold `unsafe`, each with its reason. A name that ends in `/` is a folder.
 const UNSAFE_FILES: &[(&str, &str)] = &[
@@ -177,7 +177,14 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "lends closures a longer life than they have, until the scope ends",
     ),
     ("src/task/big.rs", "runs a closure on another stack"),
-    ("src/net/raw.rs", "`FromRawFd` is unsafe to call"),
+    (
+        "src/thread/scope.rs",
+        "makes the reference to a scope one to a wrapper of the same layout",
+    ),
+    (
+        "src/net/raw.rs",
+        "`FromRawFd` is unsafe to call; system calls that std does not offer",
+    ),
     ("src/io/os.rs", "system calls that std does not offer"),
     (
         "src/signal/handler.rs",

@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! stream     TcpStream     ─┐
-//! listener   TcpListener   ─┴─► io::source: the would-block loop
+//! listener   TcpListener    │
+//! udp        UdpSocket      ├─► socket: a std socket in io::source, the would-block loop
+//! unix       UnixStream, …  ┘     timeouts   set_read_timeout, set_write_timeout
+//! flow       what all streams do; split: their halves
 //! addr       addresses to try, one after the other
-//! timeouts   set_read_timeout, set_write_timeout
-//! raw        FromRawFd
+//! lookup     ToSocketAddrs, lookup_host: names are looked up on a thread of the pool
+//! raw        FromRawFd, system calls
 //! ```
 //!
 //! ```
@@ -31,10 +34,12 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! [`unix`] has the sockets of `std::os::unix::net`.
+//!
 //! # Differences from `std::net`
 //!
 //! - `close` ends a socket under those who wait on it. `read_exact_timeout` and `write_all_timeout` have one deadline for
-//!   the whole.
+//!   the whole. `into_split` makes two handles of a stream.
 //! - Two tasks that would wait in the same direction of one socket: the second gets [`ConcurrentUse`](crate::io::ConcurrentUse).
 //!   The same holds for tasks of two threads in any direction.
 //! - Timeouts and `set_nonblocking` are this handle's, not the file's: a clone has its own. The kind of a timeout is
@@ -47,15 +52,23 @@
 //! the task; without one, they block the thread.
 
 mod addr;
+mod flow;
 mod listener;
+mod lookup;
 mod raw;
+mod socket;
+mod split;
 mod stream;
 mod timeouts;
+mod udp;
+pub mod unix;
 
 pub use std::net::{
     AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6,
-    ToSocketAddrs,
 };
 
-pub use self::listener::{Incoming, TcpListener};
+pub use self::listener::{Incoming, IntoIncoming, TcpListener};
+pub use self::lookup::{ToSocketAddrs, lookup_host};
+pub use self::split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use self::stream::TcpStream;
+pub use self::udp::UdpSocket;

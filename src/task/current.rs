@@ -76,6 +76,11 @@ impl Task {
             Seen::Gone => {}
         }
     }
+
+    /// As [`JoinHandle::kill`](super::JoinHandle::kill), for who keeps account of tasks whose handles others have.
+    pub(crate) fn kill(&self) {
+        self.address.kill();
+    }
 }
 
 impl PartialEq for Task {

@@ -215,6 +215,19 @@ impl Address {
         }
     }
 
+    /// Asks for the end of the task.
+    pub(super) fn kill(&self) {
+        match self.look() {
+            Seen::Here(hot, _, task) => {
+                if self.is(task) {
+                    kill_here(hot, task);
+                }
+            }
+            Seen::There => self.call(|hot, _, task| kill_here(hot, task)),
+            Seen::Gone => {}
+        }
+    }
+
     /// Runs `f` with the task, in its hub. Dropped uncalled if it is gone.
     pub(super) fn call(
         &self,
@@ -515,15 +528,7 @@ impl<T> JoinHandle<T> {
     /// # Blocking
     /// Never switches. Join the handle to wait for the end.
     pub fn kill(&self) {
-        match self.address.look() {
-            Seen::Here(hot, _, task) => {
-                if self.address.is(task) {
-                    kill_here(hot, task);
-                }
-            }
-            Seen::There => self.address.call(|hot, _, task| kill_here(hot, task)),
-            Seen::Gone => {}
-        }
+        self.address.kill();
     }
 
     /// Whether the task has ended.

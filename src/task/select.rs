@@ -291,6 +291,35 @@ impl Drop for Noted {
     }
 }
 
+/// Keeps something until it is dropped: until the task has ended, or its hub.
+struct Kept<D>(D);
+
+impl<D> Watch for Kept<D> {
+    fn tell(self: Box<Self>, _: Option<Subject>) {}
+
+    fn gone(&self) -> bool {
+        false
+    }
+}
+
+impl<T> JoinHandle<T> {
+    /// Keeps `what` until the task has ended, and drops it then, in a callback of the task's hub: now, if it has.
+    ///
+    /// Unlike a link it observes nothing: a panic that nobody else looks at is reported.
+    pub(crate) fn keep_until_end(&self, what: impl Send + 'static) {
+        let kept = Kept(what);
+        match self.address.look() {
+            Seen::Here(hot, _, task) if self.address.is(task) => watch_end(hot, task, kept),
+            Seen::There if !self.is_finished() => {
+                self.address.expect_answer();
+                self.address
+                    .call(move |hot, _, task| watch_end(hot, task, kept));
+            }
+            _ => drop(kept),
+        }
+    }
+}
+
 /// Ready when the task has ended. Its result stays with it.
 impl<T> Waitable for JoinHandle<T> {
     fn watch(&self, notice: Notice) {

@@ -5,8 +5,10 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use greenloom::pool::Pool;
 use greenloom::sleep;
 use greenloom::sync::{Arc, BoundedSemaphore, RwLock, RwLockWriteGuard, Semaphore};
+use greenloom::task::{self, JoinHandle};
 
 use crate::driver::{Kind, Row, Subject};
 
@@ -51,6 +53,9 @@ pub(crate) fn rows() -> Vec<Row> {
         ),
         row!("Semaphore::acquire_owned", Lent, true, false, |_, _| {
             Rc::new(OwnedPermits(Arc::new(Semaphore::new(1))))
+        }),
+        row!("Pool::spawn", Lent, true, false, |_, _| {
+            Rc::new(Slots(Pool::new(1)))
         }),
         row!(
             "Semaphore::acquire, forgotten",
@@ -256,6 +261,48 @@ impl Subject for OwnedPermits {
 
     fn left(&self) -> Option<usize> {
         Some(usize::from(self.0.try_acquire().is_some()))
+    }
+}
+
+/// The slots of a pool. A task that has one leaves it at once when it is discarded.
+struct Slots(Pool);
+
+impl Slots {
+    /// With a slot that a task has, until this is dropped.
+    fn hold(&self, task: JoinHandle<()>) -> impl Drop {
+        struct Held(Pool, JoinHandle<()>);
+        impl Drop for Held {
+            fn drop(&mut self) {
+                assert!(self.0.discard(self.1.id()));
+                self.1.kill();
+            }
+        }
+        Held(self.0.clone(), task)
+    }
+}
+
+impl Subject for Slots {
+    fn block(&self, _: usize, limit: Option<Duration>, got: &dyn Fn()) {
+        let task = match limit {
+            None => Some(self.0.spawn(task::park)),
+            Some(d) => self.0.spawn_timeout(task::park, d).ok(),
+        };
+        if let Some(task) = task {
+            let _held = self.hold(task);
+            assert!(self.0.is_full());
+            got();
+        }
+    }
+
+    fn grant(&self, until: &dyn Fn()) -> bool {
+        let _held = self.hold(self.0.try_spawn(task::park).unwrap());
+        until();
+        true
+    }
+
+    fn left(&self) -> Option<usize> {
+        assert_eq!(self.0.len(), 1 - self.0.free_count());
+        Some(self.0.free_count())
     }
 }
 
