@@ -78,6 +78,10 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "the only file that resumes and suspends",
     ),
     (
+        "src/greenlet/switching.rs",
+        "moves values out of the frames of senders",
+    ),
+    (
         "src/greenlet/control.rs",
         "control blocks live in the slots, behind raw pointers",
     ),
@@ -143,6 +147,10 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     (
         "src/reactor/",
         "file descriptors and system calls of the poll",
+    ),
+    (
+        "src/park/landing.rs",
+        "gives values into the frames of waiters",
     ),
     (
         "src/park/lock.rs",
