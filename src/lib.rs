@@ -12,7 +12,8 @@
 //! | [`event`] | what tasks wait for: events, results that come later, cancel tokens |
 //! | [`select`] | waiting for the first of several things, or for many one by one |
 //! | [`future`] | `async` code in a task |
-//! | [`io`], [`net`] | pipes, standard input and output, waiting for descriptors; sockets |
+//! | [`blocking`] | threads for what would block |
+//! | [`io`], [`net`], [`fs`] | pipes, standard input and output, waiting for descriptors; sockets; files |
 //! | [`sync`] | locks, semaphores, one-time initialisation: the shape of `std::sync` |
 //! | [`thread`] | the shape of `std::thread` over tasks |
 //! | [`stack`] | sizes of stacks |
@@ -21,8 +22,10 @@
 //! Every call says under *Blocking* whether it switches. One that does is a *wait*: kills and the deadlines of
 //! [`timeout`] are delivered there, and nowhere else.
 
+pub mod blocking;
 mod clock;
 pub mod event;
+pub mod fs;
 pub mod future;
 pub mod greenlet;
 pub mod hub;
@@ -40,6 +43,7 @@ pub mod thread;
 pub mod time;
 mod timers;
 
+pub use blocking::offload;
 pub use task::{current, join_all, spawn, spawn_later, timeout, yield_now};
 pub use thread::thread_local;
 pub use time::sleep;

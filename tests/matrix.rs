@@ -16,6 +16,8 @@
 //!
 //! A clock that stands still while anything can run never expires between a grant and the turn of who was granted. So for
 //! the two timeouts the third column is the other tie: the grant comes in the instant of the expiry, after it, and is had.
+//!
+//! What other threads do has real time and is not in it: `offload`, `thread_pool`, `fs` and `net_lookup` try their calls themselves.
 #![forbid(unsafe_code)]
 
 mod util;

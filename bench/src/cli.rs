@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 /// What `--help` prints, and what follows a mistake.
 pub(crate) const USAGE: &str = "\
-usage: bench switch|yield|spawn|locks|queues|select|sleepers|echo|million|all [OPTIONS]
+usage: bench switch|yield|spawn|locks|queues|select|offload|sleepers|echo|million|all [OPTIONS]
   --json               one JSON object per line instead of the table
   --launches N         processes the median is taken over (5)
   --rounds N           alternate rounds within one launch (9; echo: 5)
@@ -28,8 +28,9 @@ the parts that it starts, useful by hand:
   --drive ADDR                    the same, one run for each line on stdin, which says how many requests";
 
 /// The benchmarks by name, in the order of `all`.
-pub(crate) const CASES: [&str; 9] = [
-    "switch", "yield", "spawn", "locks", "queues", "select", "sleepers", "echo", "million",
+pub(crate) const CASES: [&str; 10] = [
+    "switch", "yield", "spawn", "locks", "queues", "select", "offload", "sleepers", "echo",
+    "million",
 ];
 
 /// The part this process plays.

@@ -50,6 +50,10 @@ pub(crate) enum Case {
     TwoThreadsTokio,
     /// Items to another thread, beside crossbeam-channel.
     TwoThreadsCrossbeam,
+    /// Calls on another thread, beside the bare system calls.
+    Offload,
+    /// Calls on another thread, beside tokio.
+    OffloadTokio,
 }
 
 /// One contestant: performs about the given number of operations.

@@ -75,6 +75,14 @@ pub(crate) fn run_child(name: &str, options: &Options) -> io::Result<()> {
                 ("two threads, beside crossbeam", Case::TwoThreadsCrossbeam),
             ],
         ),
+        "offload" => duels(
+            rounds,
+            "offload",
+            &[
+                ("round trip, beside bare threads", Case::Offload),
+                ("round trip, beside tokio", Case::OffloadTokio),
+            ],
+        ),
         "sleepers" => cases::sleepers(options.n.min(MOST_SLEEPERS))?,
         "echo" => echo::rows(options)?,
         "million" => cases::million(options.n)?,

@@ -1,4 +1,4 @@
-//! The system calls of the harness behind safe functions: epoll, sockets, pinning, clocks, signals.
+//! The system calls of the harness behind safe functions: epoll, sockets, eventfd, futex, pinning, clocks, signals.
 //!
 //! Everything `unsafe` of the bench package is here, in [`crate::alloc`] and in [`crate::stats`]. The wrappers
 //! add nothing to the calls but the conversion of the error, because the bare server is the reference that
@@ -7,6 +7,7 @@
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::atomic::AtomicU32;
 
 /// Turns a C result into a Rust one.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
@@ -171,4 +172,57 @@ pub(crate) fn cpu_time() -> io::Result<std::time::Duration> {
         time.tv_sec as u64,
         time.tv_nsec as u32,
     ))
+}
+
+/// A counter that a thread can sleep on, in the kernel's hands.
+#[derive(Debug)]
+pub(crate) struct EventFd(OwnedFd);
+
+impl EventFd {
+    /// Creates one with a count of zero, closed on exec.
+    pub(crate) fn new() -> io::Result<EventFd> {
+        // SAFETY: the call takes no pointer.
+        let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) })?;
+        // SAFETY: the kernel has just given us `fd`, and nothing else owns it.
+        Ok(EventFd(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Adds one.
+    pub(crate) fn ring(&self) -> io::Result<()> {
+        let one = 1_u64.to_ne_bytes();
+        // SAFETY: eight bytes to read through the call.
+        let n = unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+        check(n as libc::c_int).map(drop)
+    }
+
+    /// Sleeps until the count is not zero, and makes it zero.
+    pub(crate) fn wait(&self) -> io::Result<()> {
+        let mut count = [0; 8];
+        // SAFETY: eight bytes to be written through the call.
+        let n = unsafe { libc::read(self.0.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+        check(n as libc::c_int).map(drop)
+    }
+}
+
+/// Sleeps while `word` is `expected`; may return early.
+pub(crate) fn futex_wait(word: &AtomicU32, expected: u32) {
+    let no_limit = std::ptr::null::<libc::timespec>();
+    let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: the word is there through the call, which only reads it; no time limit.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            operation,
+            expected,
+            no_limit,
+        )
+    };
+}
+
+/// Wakes one who sleeps on `word`.
+pub(crate) fn futex_wake(word: &AtomicU32) {
+    let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: the word's address is only looked up.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, 1) };
 }

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 use core::fmt::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::frame::with_wait;
 use crate::greenlet::control::{ControlRef, State, attention};
@@ -129,17 +130,42 @@ fn describe(hot: &'static Hot, c: ControlRef, text: &mut String) {
     }
 }
 
-/// Whether this is the only thread of the process, our own idle helpers apart (there are none yet).
+/// Threads of ours that sleep until they are given work. They wake nobody by themselves.
+///
+/// Counted down by who gives the work, before that thread runs, and up by the thread when it has done everything: so nobody
+/// at work is ever counted here.
+static IDLE_HELPERS: AtomicUsize = AtomicUsize::new(0);
+
+/// The calling thread, or one on whose behalf this is called, sleeps until it is given work.
+pub(crate) fn helper_is_idle() {
+    // Release: who counts it sees the mail it has sent before.
+    IDLE_HELPERS.fetch_add(1, Ordering::Release);
+}
+
+/// One of them has work, or ends.
+pub(crate) fn helper_works() {
+    IDLE_HELPERS.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// In a forked child: they do not exist there.
+pub(super) fn no_helpers() {
+    IDLE_HELPERS.store(0, Ordering::Relaxed);
+}
+
+/// Whether this is the only thread of the process, our own idle helpers apart. The caller looks for mail once more after this:
+/// some may have been sent by one that is idle, or gone, since.
 pub(super) fn only_thread() -> bool {
     // Without /proc nothing can be said: no deadlock is reported then.
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
         return false;
     };
-    status
+    let threads = status
         .lines()
         .find_map(|line| line.strip_prefix("Threads:"))
-        .and_then(|n| n.trim().parse::<usize>().ok())
-        .is_some_and(|n| n == 1)
+        .and_then(|n| n.trim().parse::<usize>().ok());
+    // In this order: a thread that gave work to a helper and then ended is counted, or the helper is not idle any more.
+    let idle = IDLE_HELPERS.load(Ordering::Acquire);
+    threads.is_some_and(|n| n <= 1 + idle)
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@
 //! child with exit status 70 and a message: there is nothing it could go on with.
 
 use std::io;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
+use super::deadlock;
 use super::sched::{self, Limits};
 use crate::greenlet::control::{ControlRef, attention, flag};
 use crate::greenlet::engine;
@@ -20,7 +21,18 @@ use crate::greenlet::seed;
 /// Exit status of a child whose control reached its parent's hub (`EX_SOFTWARE`).
 const EXIT_STATUS: i32 = 70;
 
+/// How many forks lie between the first process that watched for them and this one.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+/// A number that a forked child does not share with its parent, once forks are [watched](watch) for.
+#[inline]
+pub(crate) fn generation() -> u64 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
 extern "C" fn in_child() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+    deadlock::no_helpers();
     let hot = hot();
     if hot.phase.get() == Phase::Active && sched::get(hot).is_some() {
         hot.phase.set(Phase::Forked);
@@ -33,13 +45,13 @@ extern "C" fn in_child() {
 }
 
 /// Sees to it that forks are noticed. Once per process.
-pub(super) fn watch() -> io::Result<()> {
+pub(crate) fn watch() -> io::Result<()> {
     // 0: not yet; 1: done. Two threads that race install it twice, which is harmless.
     static DONE: AtomicI32 = AtomicI32::new(0);
     if DONE.load(Ordering::Acquire) != 0 {
         return Ok(());
     }
-    // SAFETY: the handler touches only this thread's hot data, which is there at any time (invariant 12), and calls
+    // SAFETY: the handler touches only atomics and this thread's hot data, which is there at any time (invariant 12), and calls
     // nothing that is not async-signal-safe.
     let error = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
     if error != 0 {

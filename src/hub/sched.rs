@@ -556,7 +556,7 @@ impl Hub {
             self.patience.set(PATIENCE);
             return None;
         }
-        deadlock::only_thread()
+        (deadlock::only_thread() && self.owner.inbox().is_empty())
             .then(|| deadlock::nothing_left(hot, "no other thread could wake anybody"))
     }
 }

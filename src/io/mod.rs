@@ -8,16 +8,17 @@
 //! place     where it is registered, who waits       error    Closed, ConcurrentUse, TimeoutElapsed
 //! ready     wait_readable, wait_writable            os       system calls, the only unsafe code
 //! bell      wakes a plain thread when its handle is closed
-//! select    readable, writable: arms of a select
+//! select    readable, writable: arms of a select      offload  what has no readiness: a thread of the pool
 //! ```
 //!
-//! Traits and plain types are std's own, so a program ports by its `use` line. Files still block the thread.
+//! Traits and plain types are std's own, so a program ports by its `use` line. Files are in [`fs`](mod@crate::fs).
 //!
 //! This module may not know what kind of descriptor it waits for.
 
 mod bell;
 mod copy;
 mod error;
+pub(crate) mod offload;
 mod os;
 mod pipe;
 mod place;

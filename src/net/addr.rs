@@ -1,10 +1,12 @@
 //! From what a user calls an address to the socket addresses to try, one after the other.
 //!
-//! An address written in numbers needs no look-up. A name is looked up by std, which blocks the thread meanwhile.
+//! Names are looked up by `lookup`.
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
+
+use super::lookup::ToSocketAddrs;
 
 /// Calls `f` with each address until one succeeds. The last error otherwise.
 ///

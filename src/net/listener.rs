@@ -12,11 +12,12 @@
 
 use core::iter::FusedIterator;
 use std::io;
-use std::net::{self, SocketAddr, ToSocketAddrs};
+use std::net::{self, SocketAddr};
 
 use socket2::{Domain, SockRef, Type};
 
 use super::addr;
+use super::lookup::ToSocketAddrs;
 use super::socket::{Socket, socket_methods, socket_traits};
 use super::stream::TcpStream;
 
@@ -56,7 +57,7 @@ impl TcpListener {
     /// ```
     ///
     /// # Blocking
-    /// Never switches. A host name, unlike an address in numbers, is looked up by std, which blocks the thread.
+    /// Switches only for a host name, which is looked up on a thread of the [default pool](crate::blocking::default_pool).
     ///
     /// # Errors
     /// The system's for the last address tried; `InvalidInput` if there is none.

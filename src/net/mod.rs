@@ -7,6 +7,7 @@
 //! unix       UnixStream, …  ┘     timeouts   set_read_timeout, set_write_timeout
 //! flow       what all streams do; split: their halves
 //! addr       addresses to try, one after the other
+//! lookup     ToSocketAddrs, lookup_host: names are looked up on a thread of the pool
 //! raw        FromRawFd, system calls
 //! ```
 //!
@@ -53,6 +54,7 @@
 mod addr;
 mod flow;
 mod listener;
+mod lookup;
 mod raw;
 mod socket;
 mod split;
@@ -63,10 +65,10 @@ pub mod unix;
 
 pub use std::net::{
     AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6,
-    ToSocketAddrs,
 };
 
 pub use self::listener::{Incoming, IntoIncoming, TcpListener};
+pub use self::lookup::{ToSocketAddrs, lookup_host};
 pub use self::split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use self::stream::TcpStream;
 pub use self::udp::UdpSocket;

@@ -13,13 +13,14 @@
 
 use core::panic::Location;
 use std::io;
-use std::net::{self, SocketAddr, ToSocketAddrs};
+use std::net::{self, SocketAddr};
 use std::time::Duration;
 
 use socket2::{Domain, SockRef, TcpKeepalive, Type};
 
 use super::addr;
 use super::flow::{short, stream_traits};
+use super::lookup::ToSocketAddrs;
 use super::socket::{Socket, socket_methods, socket_traits, timeout_methods};
 use super::timeouts::not_zero;
 use crate::io::source::{Call, Left, Until};
@@ -88,7 +89,7 @@ impl TcpStream {
     /// ```
     ///
     /// # Blocking
-    /// Switches. A host name, unlike an address in numbers, is looked up by std, which blocks the thread.
+    /// Switches. A host name is looked up on a thread of the [default pool](crate::blocking::default_pool).
     ///
     /// # Errors
     /// The system's for the last address tried; `InvalidInput` if there is none.

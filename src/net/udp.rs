@@ -13,9 +13,10 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::net::{self, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{self, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::addr;
+use super::lookup::ToSocketAddrs;
 use super::socket::{Socket, socket_methods, socket_traits, timeout_methods};
 use crate::io::source::{Call, Left};
 

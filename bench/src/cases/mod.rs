@@ -9,6 +9,7 @@
 //! | `locks.rs` | a lock that is free, a look at an event |
 //! | `selects.rs` | a select over queues, one of them ready |
 //! | `queues.rs` | one item, one round trip, within a hub and between two |
+//! | `offload.rs` | one call on a thread of the pool, and its result back |
 //! | `sleepers.rs` | CPU time and lateness of many sleeping tasks |
 //! | `million.rs`, `million_tasks.rs` | memory and time of a million parked greenlets, and tasks |
 //!
@@ -20,6 +21,7 @@ mod locks;
 mod memory;
 mod million;
 mod million_tasks;
+mod offload;
 mod queues;
 mod selects;
 mod sleepers;
@@ -50,6 +52,7 @@ pub(crate) fn with_side<R>(case: Case, body: impl FnOnce(Option<Side<'_>>) -> R)
         Case::Items => body(Some(&mut queues::items(Queue::unbounded))),
         Case::RoundTrip => body(Some(&mut queues::round_trips())),
         Case::TwoThreadsTokio | Case::TwoThreadsCrossbeam => body(Some(&mut queues::two_threads())),
+        Case::Offload | Case::OffloadTokio => body(Some(&mut offload::round_trips())),
     }
 }
 

@@ -8,6 +8,7 @@
 //! | locks | std's `Mutex`; the load of an `AtomicBool` |
 //! | select | crossbeam-channel's |
 //! | queues | tokio's mpsc; between threads crossbeam-channel too |
+//! | offload | a thread woken by a futex, which rings an eventfd; tokio's `spawn_blocking` |
 //! | sleepers | tokio's current-thread runtime |
 //! | echo | an edge-triggered epoll loop ([`echo`]) |
 //!
@@ -17,6 +18,7 @@
 mod batch;
 pub(crate) mod echo;
 mod locks;
+mod offload;
 mod pair;
 mod queue;
 mod queues;
@@ -50,6 +52,8 @@ pub(crate) fn with_side<R>(case: Case, body: impl FnOnce(Option<Side<'_>>) -> R)
         Case::RoundTrip => body(Some(&mut queues::round_trips())),
         Case::TwoThreadsTokio => body(Some(&mut queues::two_threads_tokio())),
         Case::TwoThreadsCrossbeam => body(Some(&mut queues::two_threads_crossbeam())),
+        Case::Offload => body(Some(&mut offload::futex_and_eventfd())),
+        Case::OffloadTokio => body(Some(&mut offload::spawn_blocking())),
     }
 }
 
