@@ -193,6 +193,9 @@ fn output_that_nobody_reads_holds_the_writer_and_nobody_else() {
     if is_child(NAME) {
         let writer = spawn(|| {
             let mut out = stdout().lock();
+            // More than a pipe takes, in one call.
+            out.write_all("x".repeat(100_000).as_bytes()).unwrap();
+            writeln!(out).unwrap();
             for i in 0..LINES {
                 writeln!(out, "got {i}").unwrap();
                 // The task that has the lock can lock again.
@@ -200,8 +203,7 @@ fn output_that_nobody_reads_holds_the_writer_and_nobody_else() {
                     stdout().lock().flush().unwrap();
                 }
             }
-            out.write_all("x".repeat(100_000).as_bytes()).unwrap();
-            writeln!(out, "\nend").unwrap();
+            writeln!(out, "end").unwrap();
         });
         yield_now();
         assert!(!writer.is_finished(), "a pipe takes less");

@@ -237,7 +237,10 @@ fn a_panic_of_the_result_in_its_destructor_stays_with_the_worker() {
     }
     let pool = ThreadPool::new(1);
     drop(pool.spawn(|| Bad).unwrap());
+    let done = pool.spawn(|| Bad).unwrap();
     pool.join();
+    assert!(done.is_finished());
+    drop(done);
     assert_eq!(pool.offload(|| 1).unwrap(), 1);
     assert_eq!(pool.threads(), 1);
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(pool.offload(|| Bad))));

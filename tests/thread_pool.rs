@@ -458,9 +458,12 @@ fn work_in_flight_is_no_deadlock_and_idle_workers_hide_none() {
             // Longer than the hub is patient with a main that has no prospect.
             let slow = || thread::sleep(Duration::from_millis(150));
             spawn(|| ()).join().unwrap();
+            // Their threads stay for ever.
+            let lasting = |threads| ThreadPool::builder(threads).idle_expiry(Duration::MAX);
+            lasting(8).install_default().unwrap();
             offload(slow).unwrap();
             // By a handle, by an event that the job sets, by the pool's end.
-            let pool = ThreadPool::new(1);
+            let pool = lasting(1).build();
             pool.spawn(slow).unwrap().join().unwrap();
             let event = Arc::new(Event::new());
             let theirs = Arc::clone(&event);

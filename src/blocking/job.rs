@@ -21,7 +21,8 @@ use crate::park::{End, How, Reason, Report, Ticket, Waiting, park_until};
 
 /// A job of a [`ThreadPool`](super::ThreadPool): waits for its result, from any task or thread.
 ///
-/// Dropping it detaches the job, which goes on; its result is dropped by the worker.
+/// Dropping it detaches the job, which goes on; its result is dropped by the worker, or here if it is there already. A panic in
+/// that is told by std's hook and stops nothing.
 #[must_use = "a job that is dropped goes on, and its result is lost"]
 pub struct Job<T> {
     slot: Arc<dyn Outcome<T>>,
@@ -133,6 +134,15 @@ impl<T> Job<T> {
     }
 }
 
+impl<T> Drop for Job<T> {
+    fn drop(&mut self) {
+        // In a forked child the lock may be held for ever.
+        if self.pool.check_process().is_ok() {
+            self.slot.abandon();
+        }
+    }
+}
+
 /// The error of a wait that ended without a result and without a limit of its own.
 pub(super) fn ended(end: End) -> OffloadError {
     OffloadError::CannotWait(match end {
@@ -180,6 +190,11 @@ impl<T, S: Outcome<T> + ?Sized> Waiting for Watching<'_, T, S> {
 
     fn cancel(&self) -> bool {
         self.0.unwatch()
+    }
+
+    // A result that has come already is leaked with the waiter.
+    fn abandon(&self) {
+        self.0.detach();
     }
 }
 

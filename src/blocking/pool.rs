@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 use core::fmt;
+use core::marker::PhantomData;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use super::core::{Config, IfFull, Pool, Refused};
 use super::error::{OffloadError, SpawnError, SpawnTimeoutError, TrySpawnError};
 use super::job::{Job, await_slot, ended, unwinding};
-use super::slot::Slot;
+use super::slot::{Outcome, Slot};
 use crate::clock::{Instant, deadline_after};
 use crate::greenlet::hot::hot;
 use crate::greenlet::{engine, interrupt};
@@ -135,9 +136,19 @@ fn call<T: Send + 'static>(
             return Err(Failed::Error(OffloadError::Terminated));
         }
     }
-    match await_slot(&*slot, ticket, None, report) {
+    let slot = Abandoned(&*slot, PhantomData);
+    match await_slot(slot.0, ticket, None, report) {
         Ok(result) => result.map_err(Failed::Error),
         Err(end) => Err(Failed::Ended(end)),
+    }
+}
+
+/// A slot that is left for good on every way out.
+struct Abandoned<'a, T, S: Outcome<T>>(&'a S, PhantomData<fn() -> T>);
+
+impl<T, S: Outcome<T>> Drop for Abandoned<'_, T, S> {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }
 

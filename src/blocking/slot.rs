@@ -15,7 +15,8 @@
 //!
 //! Each change is one step under the lock, so a job has one end: who cancels and who runs it never both win. Closures and
 //! results are moved in and out under it, and dropped outside (invariant 4). Worker and waiter share the slot by `Arc`, not by
-//! reference: who gives up just leaves (invariant 13), and the result goes with the last of them.
+//! reference: who gives up just leaves (invariant 13). A result that comes after that is dropped by the worker, and by nobody else:
+//! who was killed is unwinding, and is not to run the destructors of others.
 #![forbid(unsafe_code)]
 
 use core::mem;
@@ -37,6 +38,8 @@ enum Stage<F, T> {
 struct State<F, T> {
     stage: Stage<F, T>,
     waiter: Option<Unparker>,
+    /// Nobody will ask for the result.
+    abandoned: bool,
 }
 
 /// See the file's head.
@@ -67,6 +70,16 @@ pub(super) trait Outcome<T>: Run {
 
     /// Withdraws it, if it has not begun. The closure is dropped here.
     fn cancel(&self) -> bool;
+
+    /// Leaves it for good. A result that is there stays where it is.
+    fn detach(&self);
+
+    /// Leaves it for good. A result that is there is dropped here.
+    fn abandon(&self) {
+        self.detach();
+        // Looked for after that: one that comes later is the worker's to drop.
+        drop_quietly(self.take());
+    }
 }
 
 impl<F, T> Slot<F, T> {
@@ -74,6 +87,7 @@ impl<F, T> Slot<F, T> {
         Self(Lock::new(State {
             stage: Stage::Queued(f),
             waiter: None,
+            abandoned: false,
         }))
     }
 
@@ -103,10 +117,16 @@ where
     fn run(&self) -> Option<Unparker> {
         let f = self.end_unbegun(Stage::Running)?;
         let result = engine::caught(f);
-        self.0.with(|s| {
+        let (unwanted, waiter) = self.0.with(|s| {
+            if s.abandoned {
+                s.stage = Stage::Taken;
+                return (Some(result), None);
+            }
             s.stage = Stage::Done(result);
-            s.waiter.take()
-        })
+            (None, s.waiter.take())
+        });
+        drop_quietly(unwanted);
+        waiter
     }
 
     fn terminate(&self) -> Option<Unparker> {
@@ -160,6 +180,13 @@ where
         self.end_unbegun(Stage::Withdrawn)
             .map(drop_quietly)
             .is_some()
+    }
+
+    fn detach(&self) {
+        self.0.with(|s| {
+            s.waiter = None;
+            s.abandoned = true;
+        });
     }
 }
 

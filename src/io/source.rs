@@ -134,7 +134,7 @@ impl<S: AsFd> Source<S> {
     }
 
     /// Out of the poll, and what is inside.
-    fn into_io(self) -> S {
+    pub(crate) fn into_io(self) -> S {
         let Self { place, io } = self;
         drop(place);
         io
