@@ -101,6 +101,12 @@ pub struct Receiver<T> {
     pub(crate) shared: Arc<Shared<T>>,
 }
 
+impl<T> Receiver<T> {
+    pub(super) fn core(&self) -> &Core<T, Fifo<T>> {
+        &self.shared.core
+    }
+}
+
 impl<T> Sender<T> {
     /// Sends a value. If there is no room, waits for it; at a rendezvous, until it was taken.
     ///

@@ -47,14 +47,14 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::state::{Offered, Parcel, State, Taken};
+use super::state::{Hearer, Offered, Parcel, State, Taken};
 use super::store::Store;
 use crate::clock::{Instant, deadline_after};
 use crate::greenlet::error::Deadlock;
 use crate::hub::primitives::relax;
 use crate::park::{
-    Blocked, End, Grant, How, Lock, Place, Reason, Report, Ticket, Turn as Rank, Unparker,
-    WaitQueue, block, budget,
+    Blocked, Board, End, Grant, How, Lock, Notice, Place, Reason, Report, Ticket, Turn as Rank,
+    Unparker, WaitQueue, block, block_after, budget,
 };
 
 /// Rounds of waiting for another thread's turn: before a get queues up, and before a `try_` form gives up.
@@ -136,6 +136,22 @@ fn wake_all(all: Vec<Unparker>) {
     }
 }
 
+#[inline]
+fn tell(who: Hearer) {
+    match who {
+        Hearer::Nobody => {}
+        Hearer::Getter(who) => who.unpark(),
+        Hearer::Watchers(watchers) => tell_all(watchers),
+    }
+}
+
+#[cold]
+pub(super) fn tell_all(watchers: Vec<Notice>) {
+    for notice in watchers {
+        notice.tell();
+    }
+}
+
 /// See the file's head.
 #[derive(Debug)]
 pub(crate) struct Core<T, S> {
@@ -168,7 +184,7 @@ impl<T, S: Store<T>> Core<T, S> {
         }
         match self.lock.with(|state| state.offer(value)) {
             Offered::Done(who) => {
-                wake(who);
+                tell(who);
                 Ok(())
             }
             Offered::Full(value) => self.put_slowly(value, patience),
@@ -191,20 +207,27 @@ impl<T, S: Store<T>> Core<T, S> {
                 report: patience.report,
             };
             let mut number = 0;
-            let blocked = block(&Putting(self), ticket, &how, |state| {
-                match state.offer(value) {
-                    Offered::Done(who) => Ok(Ok(who)),
-                    Offered::Closed(value) => Ok(Err(value)),
-                    Offered::Full(value) => {
-                        let parcel = state.parcel(value);
-                        number = parcel.number;
-                        Err((parcel, Rank::Last))
-                    }
+            let watched = Cell::new(false);
+            let enter = |state: &mut State<T, S>| match state.offer(value) {
+                Offered::Done(who) => Ok(Ok(who)),
+                Offered::Closed(value) => Ok(Err(value)),
+                Offered::Full(value) => {
+                    watched.set(!state.notices.is_empty());
+                    let parcel = state.parcel(value);
+                    number = parcel.number;
+                    Err((parcel, Rank::Last))
                 }
-            });
+            };
+            // At a rendezvous, who waits to put is what can be got.
+            let queued = || {
+                if watched.get() {
+                    tell_all(self.lock.with(State::watchers));
+                }
+            };
+            let blocked = block_after(&Putting(self), ticket, &how, enter, queued);
             match blocked {
                 Blocked::Now(Ok(who)) => {
-                    wake(who);
+                    tell(who);
                     return Ok(());
                 }
                 Blocked::Now(Err(value)) => return Err((value, Fail::Closed)),
@@ -227,7 +250,7 @@ impl<T, S: Store<T>> Core<T, S> {
     pub(crate) fn try_put(&self, value: T) -> Result<(), (T, Refusal)> {
         match self.lock.with(|state| state.offer(value)) {
             Offered::Done(who) => {
-                wake(who);
+                tell(who);
                 Ok(())
             }
             Offered::Full(value) => Err((value, Refusal::NotNow)),
@@ -405,17 +428,19 @@ impl<T, S: Store<T>> Core<T, S> {
     /// What was given to a getter that will never come for it goes to the next, or back.
     pub(super) fn hand_back(&self, number: u64) {
         let who = self.lock.with(|state| {
-            let value = state.take_handed(number)?;
+            let Some(value) = state.take_handed(number) else {
+                return Hearer::Nobody;
+            };
             if state.is_idle()
                 && let Some((number, who)) = state.getters.give()
             {
                 state.handed.push_back(Parcel { number, value });
-                return Some(who);
+                return Hearer::Getter(who);
             }
             state.store.restore(value);
-            None
+            Hearer::Watchers(state.watchers())
         });
-        wake(who);
+        tell(who);
     }
 
     // ---- turns ----
@@ -454,15 +479,17 @@ impl<T, S: Store<T>> Core<T, S> {
     }
 
     fn end_turn(&self, work: S::Work) {
-        let (admitted, told, drained) = self.lock.with(|state| {
+        let (admitted, told, drained, watchers) = self.lock.with(|state| {
             state.busy = None;
             state.in_hand = 0;
             state.store.put_back(work);
             let admitted = state.admit();
             let drained = mem::take(&mut state.purge).then(|| state.drain());
-            (admitted, state.getters.tell_all(), drained)
+            let told = state.getters.tell_all();
+            (admitted, told, drained, state.watchers())
         });
         wake(admitted);
+        tell_all(watchers);
         wake_all(told.into_iter().map(|w| w.1).collect());
         if let Some((store, joiners)) = drained {
             wake_all(joiners);
@@ -474,19 +501,36 @@ impl<T, S: Store<T>> Core<T, S> {
 
     /// Puts fail from now on, gets take what is left; all who wait look again.
     pub(crate) fn close(&self) {
-        wake_all(self.lock.with(State::close));
+        let (told, watchers) = self.lock.with(|state| (state.close(), state.watchers()));
+        wake_all(told);
+        tell_all(watchers);
     }
 
     /// The same, and drops what is left.
     pub(crate) fn close_now(&self) {
-        let (told, (store, joiners)) = self.lock.with(|state| {
+        let (told, watchers, (store, joiners)) = self.lock.with(|state| {
             let told = state.close();
             state.purge = state.busy.is_some();
-            (told, state.drain())
+            (told, state.watchers(), state.drain())
         });
         wake_all(told);
+        tell_all(watchers);
         wake_all(joiners);
         drop(store);
+    }
+
+    // ---- watching ----
+
+    /// Has `notice` told once a get would not have to wait; at once if that is so.
+    pub(crate) fn watch(&self, notice: Notice) {
+        if let Some(notice) = self.lock.with(|state| state.watch(notice)) {
+            notice.tell();
+        }
+    }
+
+    /// Takes back the notices of `board`.
+    pub(crate) fn unwatch(&self, board: &Board) {
+        drop(self.lock.with(|state| state.unwatch(board)));
     }
 
     pub(crate) fn is_closed(&self) -> bool {
