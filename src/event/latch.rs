@@ -173,7 +173,7 @@ impl<'a> Rise<'a> {
 
 impl Selectable for Rise<'_> {
     fn reason(&self) -> Reason<'_> {
-        Reason::new(self.kind, 0)
+        Reason::at(self.kind, self.latch)
     }
 
     fn attempt(&mut self) -> bool {

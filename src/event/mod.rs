@@ -146,7 +146,7 @@ impl fmt::Debug for Event {
 #[inline]
 fn wait(latch: &Latch, kind: &'static str, limit: Option<Option<Instant>>) -> bool {
     let how = How {
-        reasons: &[Reason::new(kind, 0)],
+        reasons: &[Reason::at(kind, latch)],
         deadline: limit.flatten(),
         report: match limit {
             Some(Some(_)) => Report::ALL,

@@ -237,7 +237,7 @@ impl<T, E> AsyncResult<T, E> {
             return now;
         }
         let how = How {
-            reasons: &[Reason::new(WAIT, 0)],
+            reasons: &[Reason::at(WAIT, &self.shared.latch)],
             deadline,
             report,
         };

@@ -25,6 +25,8 @@ mod stacks;
 pub use self::dump::{Dump, Kind, TaskDump, Wait, dump};
 pub use self::stacks::Stack;
 
+use std::time::Duration;
+
 use crate::greenlet::control::State;
 use crate::greenlet::engine;
 use crate::greenlet::hot::hot;
@@ -36,6 +38,12 @@ use crate::hub::sched;
 pub struct Counters {
     /// Turns of the hub so far: looks at mail, timers and descriptors.
     pub turns: u64,
+    /// So long one turn took at least: nobody else ran then, nothing was read from a socket, no timer went off. Measured while
+    /// timers are set, when the hub reads the time anyway; zero before.
+    pub longest_turn: Duration,
+    /// Wakes that came from other threads when the wait they were for had ended already, by a kill, a deadline or another
+    /// thread: races, harmless, that cost a message each.
+    pub late_wakes: u64,
     /// Tasks that have not ended.
     pub tasks: usize,
     /// Tasks that have ended so far.
@@ -73,6 +81,8 @@ pub fn counters() -> Counters {
     counters.parked = parked;
     if let Some(hub) = sched::get(hot) {
         counters.turns = hub.turns.get();
+        counters.longest_turn = hub.longest_turn.get();
+        counters.late_wakes = hub.late_wakes.get();
         counters.tasks = hub.tasks.get();
         counters.ended = hub.ended.get();
         counters.timers = hub.timers_set();

@@ -555,7 +555,7 @@ impl<T, S: Store<T>> Core<T, S> {
             return true;
         }
         let how = How {
-            reasons: &[Reason::new("join of queue", self.address())],
+            reasons: &[Reason::at("join of queue", self)],
             deadline: patience.deadline(),
             report: patience.report,
         };
@@ -589,16 +589,12 @@ impl<T, S: Store<T>> Core<T, S> {
         self.lock.with(|state| state.capacity)
     }
 
-    fn address(&self) -> usize {
-        core::ptr::from_ref(self).addr()
-    }
-
     pub(super) fn reason_to_get(&self) -> Reason<'static> {
-        Reason::new("get from queue", self.address())
+        Reason::at("get from queue", self)
     }
 
     pub(super) fn reason_to_put(&self) -> Reason<'static> {
-        Reason::new("put into queue", self.address())
+        Reason::at("put into queue", self)
     }
 }
 

@@ -248,7 +248,7 @@ impl Barrier {
         }
         let ticket = Ticket::must();
         let how = How {
-            reasons: &[Reason::new("the others at a barrier", 0)],
+            reasons: &[Reason::at("the others at a barrier", self)],
             deadline: deadline(),
             report,
         };

@@ -1,7 +1,7 @@
 //! Permits in a select, and semaphores as things of a `wait`.
 #![forbid(unsafe_code)]
 
-use super::semaphore::{Acquiring, BoundedSemaphore, Core, Permit, Semaphore, reason};
+use super::semaphore::{Acquiring, BoundedSemaphore, Core, Permit, Semaphore};
 use crate::park::{Arm, Board, Grant, Key, Notice, Place, Reason, Selectable, Unparker};
 use crate::select::sealed::{self, Slot};
 use crate::select::{Arms, Select, Source, Waitable};
@@ -32,7 +32,7 @@ impl<'a> Acquire<'a> {
 
 impl Selectable for Acquire<'_> {
     fn reason(&self) -> Reason<'_> {
-        reason()
+        self.place.core.reason()
     }
 
     fn attempt(&mut self) -> bool {

@@ -118,7 +118,7 @@ impl Core {
     #[track_caller]
     fn take_slowly(&self, n: usize, deadline: Option<Option<Instant>>) -> bool {
         let how = How {
-            reasons: &[reason()],
+            reasons: &[self.reason()],
             deadline: deadline.flatten(),
             report: if deadline.is_some() {
                 TIMED
@@ -209,13 +209,13 @@ impl Core {
         drop(own);
     }
 
+    pub(super) fn reason(&self) -> Reason<'static> {
+        Reason::at("permit of a semaphore", self)
+    }
+
     fn available(&self) -> usize {
         self.state.with(|state| state.available)
     }
-}
-
-pub(super) fn reason() -> Reason<'static> {
-    Reason::new("permit of a semaphore", 0)
 }
 
 /// The semaphore as one sees it that waits for `n`.
