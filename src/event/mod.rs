@@ -15,6 +15,7 @@
 
 mod cancel;
 mod latch;
+mod links;
 mod result;
 mod select;
 

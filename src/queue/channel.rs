@@ -12,7 +12,6 @@
 
 use core::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::core::{Core, Patience};
@@ -21,6 +20,7 @@ use super::error::{
 };
 use super::kinds::get_mute;
 use super::store::Fifo;
+use crate::hub::primitives::{AtomicUsize, Ordering};
 
 pub(crate) struct Shared<T> {
     pub(crate) core: Core<T, Fifo<T>>,
