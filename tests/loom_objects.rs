@@ -645,17 +645,22 @@ fn a_permit_given_to_nobody_goes_to_the_next() {
         let s = Arc::new(Semaphore::new(0));
         let gone = {
             let s = Arc::clone(&s);
-            thread::spawn(move || vanish(|| s.acquire().forget()))
+            thread::spawn(move || {
+                let mut taken = false;
+                vanish(|| {
+                    s.acquire().forget();
+                    taken = true;
+                });
+                taken
+            })
         };
         let waits = {
             let s = Arc::clone(&s);
-            thread::spawn(move || drop(s.acquire()))
+            thread::spawn(move || s.acquire().forget())
         };
-        // One for it, should it have been there; it is never heard of if it had to wait.
         s.release(1);
-        gone.join().unwrap();
-        if s.available() == 0 {
-            // It may have found the permit without a wait.
+        if gone.join().unwrap() {
+            // It had it without a wait, and kept it.
             s.release(1);
         }
         waits.join().unwrap();
