@@ -13,6 +13,7 @@
 //! | [`select`] | waiting for the first of several things, or for many one by one |
 //! | [`future`] | `async` code in a task |
 //! | [`io`], [`net`] | waiting for descriptors; TCP |
+//! | [`process`], [`signal`] | child processes; signals |
 //! | [`sync`] | locks, semaphores, one-time initialisation: the shape of `std::sync` |
 //! | [`stack`] | sizes of stacks |
 //! | [`inspect`] | dumps: what every task waits for, since when, where |
@@ -29,9 +30,11 @@ pub mod inspect;
 pub mod io;
 pub mod net;
 mod park;
+pub mod process;
 pub mod queue;
 mod reactor;
 pub mod select;
+pub mod signal;
 pub mod stack;
 pub mod sync;
 pub mod task;

@@ -53,7 +53,13 @@ const LAYERS: &[&[Module]] = &[
     ],
     &[("thread", &[]), ("blocking", &[])],
     &[("io", &[])],
-    &[("net", &[]), ("fs", &[]), ("process", &[]), ("signal", &[])],
+    &[
+        ("net", &[]),
+        ("fs", &[]),
+        ("signal", &[]),
+        // A child is sent a `SignalKind`.
+        ("process", &["signal"]),
+    ],
     &[
         ("pool", &[]),
         ("executor", &["pool"]),
@@ -165,6 +171,14 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("src/task/big.rs", "runs a closure on another stack"),
     ("src/net/raw.rs", "`FromRawFd` is unsafe to call"),
     ("src/io/os.rs", "system calls that std does not offer"),
+    (
+        "src/signal/handler.rs",
+        "installs a signal handler, which shares slots with all threads",
+    ),
+    (
+        "src/process/os.rs",
+        "system calls on process descriptors that std does not offer",
+    ),
 ];
 
 /// The crate's name, which may be used inside it in place of `crate`.

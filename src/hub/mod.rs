@@ -12,6 +12,7 @@
 //! lifecycle run_until_idle, shutdown, run, the thread's end
 //! simulation order by a seed, simulated time
 //! fork      a forked child
+//! bell      what a signal handler may ring
 //! builder   limits; HubHandle
 //! remote    HubRef ── gate ── Shared { inbox, notifier }     what other threads hold
 //! inbox     push ──► newest-first list ──► drain             the messages and the sleep/wake protocol
@@ -26,6 +27,7 @@
 //! `main`) that returns leaks the tasks that are still alive: no destructor runs, their stacks stay mapped until the
 //! process ends.
 
+pub(crate) mod bell;
 mod builder;
 pub(crate) mod deadlock;
 pub(crate) mod error;

@@ -16,13 +16,15 @@
 //!
 //! This file holds no borrow of its cells while user code runs.
 
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, OnceCell, RefCell};
 use core::sync::atomic::AtomicU64;
 use std::collections::VecDeque;
 use std::io;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::bell::Bell;
 use super::error::LimitReached;
 use super::remote::{HubRef, Notify, Owner, Pool, Shared};
 use super::simulation::{Idle, Simulation};
@@ -151,6 +153,9 @@ pub(crate) struct Hub {
     pub(super) ending: Cell<bool>,
     /// Things outside that will end some wait: children, work handed to other threads.
     pub(crate) outside: Cell<usize>,
+    /// Ways in which something may come from outside that nobody here has asked for: signals.
+    pub(crate) listeners: Cell<usize>,
+    pub(crate) bell: OnceCell<Rc<dyn Bell>>,
     /// Who waits for the hub to be idle.
     pub(super) idle_waiters: RefCell<Vec<Waiter>>,
     /// What is left of the budget for calls that succeed without parking (invariant 11).
@@ -259,6 +264,8 @@ pub(super) fn start(hot: &'static Hot, limits: Limits) -> io::Result<&'static Hu
         ended: Cell::new(0),
         ending: Cell::new(false),
         outside: Cell::new(0),
+        listeners: Cell::new(0),
+        bell: OnceCell::new(),
         idle_waiters: RefCell::new(Vec::new()),
         io_budget: Cell::new(limits.io_budget),
         turns: Cell::new(0),
@@ -399,6 +406,9 @@ impl Hub {
             ..self.limits.get()
         });
         self.owner.close(|message| take_message(hot, message));
+        if let Some(bell) = self.bell.get() {
+            in_callback(hot, Box::new(|| bell.end()));
+        }
         hot.with_seeds(|seeds| seeds.leave());
         // As for std's thread-locals: what each round leaves behind is served a few times, not for ever.
         for _ in 0..5 {
@@ -555,7 +565,8 @@ impl Hub {
         let hopeless = coarse.is_none()
             && fine.is_none()
             && self.reactor.borrow().waiting() == 0
-            && self.outside.get() == 0;
+            && self.outside.get() == 0
+            && self.listeners.get() == 0;
         let look_again = match self.look_for_cycle(hot) {
             Ok(look_again) => look_again,
             Err(cycle) => return Some(cycle),
@@ -570,6 +581,10 @@ impl Hub {
                 Idle::Deadlock(others) => return Some(deadlock::nothing_left(hot, others)),
                 Idle::Real => wait = Wait::FOREVER,
             }
+        }
+        // After all polls before the one that sleeps: see `bell.rs`.
+        if self.bell_rung() {
+            return None;
         }
         if hopeless {
             let patience = self.patience.get();
@@ -588,7 +603,8 @@ impl Hub {
                 && self.clock.now().saturating_duration_since(before) < LIVELY;
             self.lively.set(lively);
         }
-        if !hopeless || hot.queue.len() > 0 || !self.owner.inbox().is_empty() {
+        let mail = !self.owner.inbox().is_empty() || self.bell_rung();
+        if !hopeless || hot.queue.len() > 0 || mail {
             self.patience.set(PATIENCE);
             return None;
         }
@@ -639,6 +655,11 @@ fn turn(hot: &'static Hot) -> ControlRef {
         }
         if !hub.callbacks.borrow().is_empty() {
             hub.run_callbacks(hot);
+        }
+        if hub.bell_wanted()
+            && let Some(bell) = hub.bell.get()
+        {
+            in_callback(hot, Box::new(|| bell.answer()));
         }
         if hot.unwinding.get() > 0 {
             engine::recover(hot);

@@ -10,7 +10,7 @@
 //!   mail ───────────────────────────────── there is some ────────► go on
 //!   work of other threads for us ───────── some is under way ────► poll for real
 //!   timers ─────────────────────────────── one is pending ───────► move time there, go on
-//!   descriptors are waited for, or mail is expected ─────────────► poll for real
+//!   descriptors are waited for, mail or signals are expected ────► poll for real
 //!   nothing of all this ─────────────────────────────────────────► deadlock, at once
 //! ```
 //!
@@ -105,7 +105,7 @@ impl Simulation {
                 hub.clock.advance(deadline);
                 Idle::Over
             }
-            None if waiting || self.expects_mail.get() => Idle::Real,
+            None if waiting || self.expects_mail.get() || hub.listeners.get() > 0 => Idle::Real,
             None => Idle::Deadlock("no other thread was given a handle of this simulated hub"),
         }
     }

@@ -142,7 +142,7 @@ pub(super) fn concurrent(
 
 /// What a wait that ended so returns from the call it was part of.
 #[inline]
-pub(super) fn outcome(end: End) -> io::Result<()> {
+pub(crate) fn outcome(end: End) -> io::Result<()> {
     match end {
         End::Granted => Ok(()),
         End::TimedOut => Err(io::ErrorKind::TimedOut.into()),

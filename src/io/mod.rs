@@ -27,6 +27,7 @@ pub use std::io::{
     Take, Write, copy, empty, prelude, read_to_string, repeat, sink,
 };
 
+pub(crate) use self::error::outcome;
 pub use self::error::{Closed, ConcurrentUse, Direction, TimeoutElapsed};
 pub use self::ready::{wait_readable, wait_writable};
 pub use self::select::{Readiness, readable, writable};
