@@ -1,6 +1,8 @@
 //! Dumps: who is there, what everybody waits for, since when, and where; and that nobody notices being looked at.
 #![forbid(unsafe_code)]
 
+mod util;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use greenloom::event::Event;
 use greenloom::greenlet::{self, Current, Generator};
 use greenloom::inspect::{self, Dump, Kind, TaskDump};
 use greenloom::queue::Queue;
+use greenloom::signal::{self, SignalKind};
 use greenloom::sync::Mutex;
 use greenloom::task::{self, Builder, TaskState};
 
@@ -507,4 +510,52 @@ fn a_wake_that_comes_too_late_is_counted() {
         a_turn();
         assert_eq!(inspect::counters().late_wakes, 1);
     });
+}
+
+#[test]
+fn a_signal_that_was_chosen_for_it_writes_a_dump_to_stderr() {
+    const NAME: &str = "a_signal_that_was_chosen_for_it_writes_a_dump_to_stderr";
+    if util::is_child(NAME) {
+        let registration = inspect::dump_on(SignalKind::USER1).unwrap();
+        let signals = signal::stream(SignalKind::USER1).unwrap();
+        let _parked = spawn("parked", a_function_that_parks);
+        let lock = Rc::new(Mutex::new(()));
+        let _held = lock.lock().unwrap();
+        let l = Rc::clone(&lock);
+        let _waits = spawn("locks", move || drop(l.lock()));
+        let own = std::process::id().to_string();
+        for _ in 0..2 {
+            let kill = std::process::Command::new("kill")
+                .args(["-USR1", &own])
+                .status();
+            assert!(kill.unwrap().success());
+            signals.recv().unwrap();
+            // The task that writes was made before.
+            while task::list()
+                .iter()
+                .any(|t| t.name.as_deref() == Some("on SIGUSR1"))
+            {
+                greenloom::yield_now();
+            }
+        }
+        drop(registration);
+        return;
+    }
+    let output = util::run(&mut util::child(NAME));
+    assert!(output.status.success(), "{}", util::describe(&output));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        text.matches("greenloom: SIGUSR1, thread ").count(),
+        2,
+        "{text}"
+    );
+    for part in [
+        "hub: 3 tasks",
+        "task 'parked' (id ",
+        "a_function_that_parks",
+        "waits: lock of a mutex at 0x",
+        "task 'on SIGUSR1'",
+    ] {
+        assert_eq!(text.matches(part).count(), 2, "{part:?} in:\n{text}");
+    }
 }

@@ -14,15 +14,18 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Nothing here is kept up to date in passing: it costs nothing until it is asked for.
+//! Nothing here is kept up to date in passing: it costs nothing until it is asked for. [`dump_on`] writes the report when a
+//! signal comes.
 //!
 //! This module reads; it wakes nobody and changes nothing that a program could notice.
 #![forbid(unsafe_code)]
 
 mod dump;
+mod on_signal;
 mod stacks;
 
 pub use self::dump::{Dump, Kind, TaskDump, Wait, dump};
+pub use self::on_signal::dump_on;
 pub use self::stacks::Stack;
 
 use std::time::Duration;
