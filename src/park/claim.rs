@@ -19,8 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::{self, Thread};
 
+use super::Ticket;
 use super::word::{self, Grant};
-use super::{Ticket, Waiting};
 use crate::greenlet::control::ControlRef;
 use crate::greenlet::hot::{Phase, hot};
 use crate::greenlet::wake;
@@ -230,6 +230,12 @@ impl Claim {
         self.with_word(word::granted)
     }
 
+    /// Whether it was.
+    #[inline]
+    pub(crate) fn granted(&self) -> bool {
+        self.grant().is_some()
+    }
+
     /// Gives up. False if it was granted meanwhile.
     #[inline]
     pub(crate) fn shut(&self) -> bool {
@@ -243,18 +249,6 @@ impl Claim {
             (None, Unparker::Thread(cell, _)) => f(&cell.word, self.epoch),
             (None, Unparker::Greenlet { .. }) => unreachable!("a greenlet's claim without it"),
         }
-    }
-}
-
-impl Waiting for Claim {
-    #[inline]
-    fn granted(&self) -> bool {
-        self.grant().is_some()
-    }
-
-    #[inline]
-    fn cancel(&self) -> bool {
-        self.shut()
     }
 }
 

@@ -389,12 +389,30 @@ fn a_select_takes_one_and_leaves_the_other() {
             let queues = Arc::clone(&queues);
             thread::spawn(move || queues[n].put(n).unwrap())
         });
-        let got = queue::get_either(&queues[0], &queues[1]);
+        let got = queue::get_either(&queues[0], &queues[1], true).unwrap();
         for t in putters {
             t.join().unwrap();
         }
         assert!(queues[got].is_empty());
         assert_eq!(queues[1 - got].try_get().unwrap(), 1 - got);
+    });
+}
+
+#[test]
+fn a_select_that_gives_up_and_a_put_at_once_lose_nothing() {
+    model(|| {
+        let queues = Arc::new([Queue::unbounded(), Queue::unbounded()]);
+        let putters = [0, 1].map(|n| {
+            let queues = Arc::clone(&queues);
+            thread::spawn(move || queues[n].put(n).unwrap())
+        });
+        let got = queue::get_either(&queues[0], &queues[1], false);
+        for t in putters {
+            t.join().unwrap();
+        }
+        for (n, queue) in queues.iter().enumerate() {
+            assert_eq!(queue.try_get().is_ok(), got != Some(n));
+        }
     });
 }
 
