@@ -59,10 +59,8 @@ fn disposition(kind: SignalKind) -> usize {
 
 fn install(kind: SignalKind, handler: usize) {
     // SAFETY: `handler` is SIG_DFL, SIG_IGN, or a function of this file that takes a number.
-    assert_ne!(
-        unsafe { libc::signal(kind.as_raw(), handler) },
-        libc::SIG_ERR
-    );
+    let before = unsafe { libc::signal(kind.as_raw(), handler) };
+    assert_ne!(before, libc::SIG_ERR);
 }
 
 static CALLS: AtomicUsize = AtomicUsize::new(0);
@@ -426,7 +424,7 @@ fn closures_are_dropped_with_the_registration_or_the_hub() {
         || {
             let drops = Drops::new();
             let guard = drops.guard();
-            let registration = signal::on(SignalKind::USER1, move || drop(&guard)).unwrap();
+            let registration = signal::on(SignalKind::USER1, move || _ = &guard).unwrap();
             assert_eq!(drops.alive(), 1);
             drop(registration);
             assert_eq!(drops.alive(), 0);
@@ -434,12 +432,12 @@ fn closures_are_dropped_with_the_registration_or_the_hub() {
             let guards = [drops.guard(), drops.guard()];
             std::thread::spawn(move || {
             let [a, b] = guards;
-            signal::on(SignalKind::USER1, move || drop(&a)).unwrap().forever();
+            signal::on(SignalKind::USER1, move || _ = &a).unwrap().forever();
             // Kept in a thread-local, which is dropped when the hub is gone.
             thread_local!(static KEPT: RefCell<Option<signal::Registration>> = const { RefCell::new(None) });
             KEPT.set(None);
             spawn(|| ()).join().unwrap();
-            KEPT.set(Some(signal::on(SignalKind::USER1, move || drop(&b)).unwrap()));
+            KEPT.set(Some(signal::on(SignalKind::USER1, move || _ = &b).unwrap()));
         })
         .join()
         .unwrap();
@@ -654,6 +652,63 @@ fn a_simulated_hub_still_moves_its_time() {
             assert!(!stream.recv_timeout(HOUR).unwrap());
             spawn(|| raise(SignalKind::USER1));
             stream.recv().unwrap();
+        });
+    });
+}
+
+/// Any number of receivers, killed and late in any order: each signal is received once, or is there in the end.
+#[test]
+fn none_is_lost_to_a_kill_or_a_timeout() {
+    alone("none_is_lost_to_a_kill_or_a_timeout", || {
+        hub::simulate_seeds(0..400, |seed| {
+            let stream = Rc::new(signal::stream(SignalKind::USER1).unwrap());
+            let received = Rc::new(Cell::new(0));
+            let tasks: Vec<_> = (0..6)
+                .map(|n| {
+                    let (stream, received) = (Rc::clone(&stream), Rc::clone(&received));
+                    let receive = move || {
+                        let patience = Duration::from_millis((seed + n) % 3);
+                        let got = match n % 3 {
+                            0 => stream.recv().is_ok(),
+                            1 => stream.recv_timeout(patience).unwrap(),
+                            _ => Select::new()
+                                .signal(&stream, || true)
+                                .after(patience, || false)
+                                .wait(),
+                        };
+                        received.set(received.get() + u64::from(got));
+                    };
+                    spawn(receive)
+                })
+                .collect();
+            let signals = 1 + seed % 5;
+            let raiser = spawn(move || {
+                for n in 0..signals {
+                    raise(SignalKind::USER1);
+                    if (seed + n).is_multiple_of(2) {
+                        sleep(Duration::from_millis(1));
+                    } else {
+                        yield_now();
+                    }
+                }
+            });
+            yield_now();
+            for (n, task) in (0..).zip(&tasks) {
+                if (seed >> 2) % 4 == n % 4 {
+                    task.kill();
+                }
+            }
+            raiser.join().unwrap();
+            settle();
+            for task in tasks {
+                task.kill();
+                drop(task.join());
+            }
+            let mut left = 0;
+            while stream.try_recv() {
+                left += 1;
+            }
+            assert_eq!(received.get() + left, signals);
         });
     });
 }

@@ -1,7 +1,8 @@
 //! Finding out that main waits in vain, and saying why.
 //!
 //! (a) A cycle: main waits for something that one greenlet must do, that one waits for another, and so on in a circle.
-//! (b) Nothing is left that could wake anybody: no timer, no descriptor, no work elsewhere, and no other thread.
+//! (b) Nothing is left that could wake anybody: no timer, no descriptor, no work elsewhere, no signal that was asked for,
+//! and no other thread.
 //!
 //! This file reads control blocks and wait frames; it wakes nobody.
 #![forbid(unsafe_code)]

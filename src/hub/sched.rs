@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            ┌────────────────────── turn ──────────────────────┐
-//!            │ mail → callbacks → timers → poll (0 if runnable)   │
+//!            │ mail → callbacks → bell → timers → poll            │
 //!            └──────────┬───────────────────────────────────────┘
 //!   wakes only enqueue  ▼                                (invariant 4)
 //!            run queue: A B C …  ── at most BATCH of them, then the next turn (invariant 11)

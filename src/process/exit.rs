@@ -180,18 +180,19 @@ fn wait_in_thread(pid: u32, _writer: &io::PipeWriter) {
 mod tests {
     use super::*;
     use std::os::unix::process::ExitStatusExt;
-    use std::process::Command;
+    use std::process::{Command, Stdio};
     use std::time::Duration;
 
-    fn start(script: &str) -> std::process::Child {
+    /// Started, to be waited for by its number.
+    fn start(script: &str) -> u32 {
         let mut command = Command::new("sh");
-        command.args(["-c", script]).spawn().unwrap()
+        let child = command.args(["-c", script]).stdout(Stdio::null()).spawn();
+        child.unwrap().id()
     }
 
     fn both(script: &str, check: impl Fn(Exit)) {
         for reserved in [Reserved::new().unwrap(), Reserved::pipe().unwrap()] {
-            let child = start(script);
-            check(Exit::of(child.id(), reserved).unwrap());
+            check(Exit::of(start(script), reserved).unwrap());
         }
     }
 
@@ -226,8 +227,8 @@ mod tests {
         both("exec sleep 1000", |exit| {
             let exit = std::rc::Rc::new(exit);
             let same = std::rc::Rc::clone(&exit);
-            let waiter = crate::spawn(move || same.wait(Until::Ever));
-            crate::yield_now();
+            let waiter = crate::task::spawn(move || same.wait(Until::Ever));
+            crate::task::yield_now();
             exit.send(libc::SIGTERM).unwrap();
             assert_eq!(
                 waiter.join().unwrap().unwrap().signal(),

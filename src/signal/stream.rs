@@ -32,36 +32,43 @@ pub(super) struct State {
 }
 
 /// See the file's head.
-pub(super) struct Arrivals(Lock<State>);
+pub(super) struct Arrivals {
+    kind: SignalKind,
+    state: Lock<State>,
+}
 
 impl Arrivals {
-    fn new() -> Self {
-        Self(Lock::new(State {
+    fn new(kind: SignalKind) -> Self {
+        let state = State {
             here: 0,
             waiters: WaitQueue::new(),
             notices: Vec::new(),
-        }))
+        };
+        Self {
+            kind,
+            state: Lock::new(state),
+        }
     }
 
     pub(super) fn add(&self, n: u64) {
-        let notices = self.0.with(|s| {
+        let notices = self.state.with(|s| {
             s.here += n;
             core::mem::take(&mut s.notices)
         });
         for notice in notices {
             notice.tell();
         }
-        while let Some(who) = self.0.with(State::give) {
+        while let Some(who) = self.state.with(State::give) {
             who.unpark();
         }
     }
 
     fn take(&self) -> bool {
-        self.0.with(State::take)
+        self.state.with(State::take)
     }
 
-    fn reason() -> Reason<'static> {
-        Reason::new("signal", 0)
+    fn reason(&self) -> Reason<'static> {
+        Reason::new("signal", self.kind.as_raw() as usize)
     }
 
     /// Takes one, or waits for one.
@@ -70,7 +77,7 @@ impl Arrivals {
             return Ok(());
         }
         let how = How {
-            reasons: &[Self::reason()],
+            reasons: &[self.reason()],
             deadline,
             report: Report::ALL,
         };
@@ -111,7 +118,7 @@ impl Place for Arrivals {
     type Payload = ();
 
     fn lock(&self) -> &Lock<State> {
-        &self.0
+        &self.state
     }
 
     fn waiters(state: &mut State) -> &mut WaitQueue {
@@ -153,7 +160,7 @@ pub struct Signal {
 /// # Errors
 /// As [`on`](super::on).
 pub fn stream(kind: SignalKind) -> io::Result<Signal> {
-    let arrivals = Rc::new(Arrivals::new());
+    let arrivals = Rc::new(Arrivals::new(kind));
     let registration = station::register(kind, Deliver::Count(Rc::clone(&arrivals)))?;
     Ok(Signal {
         registration,
@@ -206,7 +213,7 @@ impl fmt::Debug for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Signal")
             .field("kind", &self.kind())
-            .field("here", &self.arrivals.0.with(|s| s.here))
+            .field("here", &self.arrivals.state.with(|s| s.here))
             .finish_non_exhaustive()
     }
 }
@@ -219,7 +226,7 @@ pub struct Recv<'a> {
 
 impl Selectable for Recv<'_> {
     fn reason(&self) -> Reason<'_> {
-        Arrivals::reason()
+        self.arrivals.reason()
     }
 
     fn attempt(&mut self) -> bool {
@@ -229,14 +236,14 @@ impl Selectable for Recv<'_> {
     fn register(&mut self, who: &Unparker, arm: Arm) -> bool {
         self.key = self
             .arrivals
-            .0
+            .state
             .with(|s| (s.here == 0).then(|| s.waiters.push_back(who.clone(), arm, ())));
         self.key.is_none()
     }
 
     fn unregister(&mut self) {
         if let Some(key) = self.key.take() {
-            self.arrivals.0.with(|s| s.waiters.remove(key));
+            self.arrivals.state.with(|s| s.waiters.remove(key));
         }
     }
 
@@ -249,7 +256,7 @@ impl Selectable for Recv<'_> {
 
     fn abandon(&self) {
         if let Some(key) = self.key {
-            self.arrivals.0.with(|s| s.waiters.remove(key));
+            self.arrivals.state.with(|s| s.waiters.remove(key));
         }
     }
 }
@@ -307,7 +314,7 @@ impl<R, A: Arms<R>> Select<R, A> {
 /// Ready when one has come that nobody has received. It stays to be received.
 impl Waitable for Signal {
     fn watch(&self, notice: Notice) {
-        let now = self.arrivals.0.with(|s| {
+        let now = self.arrivals.state.with(|s| {
             if s.here > 0 {
                 return Some(notice);
             }
@@ -321,7 +328,7 @@ impl Waitable for Signal {
 
     fn unwatch(&self, board: &Board) {
         self.arrivals
-            .0
+            .state
             .with(|s| s.notices.retain(|n| !n.is_of(board)));
     }
 }
