@@ -1,12 +1,20 @@
 //! Dumps: who is there, what everybody waits for, since when, and where; and that nobody notices being looked at.
 #![forbid(unsafe_code)]
 
+mod util;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
+
+use greenloom::event::Event;
 
 use greenloom::greenlet::{self, Current, Generator};
 use greenloom::inspect::{self, Dump, Kind, TaskDump};
+use greenloom::queue::Queue;
+use greenloom::signal::{self, SignalKind};
+use greenloom::sync::Mutex;
 use greenloom::task::{self, Builder, TaskState};
 
 /// Runs `f` on a thread with no tasks of other tests.
@@ -423,4 +431,131 @@ fn tasks_that_have_no_stack_yet_are_dumped_too() {
         assert_eq!((dump.hub.tasks, dump.hub.runnable), (1, 1));
         assert_eq!(waits.join().unwrap(), 5);
     });
+}
+
+#[test]
+fn two_that_wait_for_one_thing_are_seen_to_do_so() {
+    alone(|| {
+        let (first, other) = (Rc::new(Mutex::new(())), Rc::new(Mutex::new(())));
+        let (a, b) = (first.lock().unwrap(), other.lock().unwrap());
+        let waits = |name, lock: &Rc<Mutex<()>>| {
+            let lock = Rc::clone(lock);
+            spawn(name, move || drop(lock.lock().unwrap()))
+        };
+        let tasks = [
+            waits("one", &first),
+            waits("two", &first),
+            waits("three", &other),
+        ];
+        let queue = Rc::new(Queue::<u8>::unbounded());
+        let q = Rc::clone(&queue);
+        let gets = spawn("gets", move || drop(q.get()));
+        greenloom::yield_now();
+        let dump = inspect::dump();
+        let wait = |name| named(&dump, name).waits_for[0].clone();
+        assert_eq!(wait("one").what, "lock of a mutex");
+        assert!(wait("one").object.is_some());
+        assert_eq!(wait("one").object, wait("two").object);
+        assert_ne!(wait("one").object, wait("three").object);
+        assert_eq!(wait("gets").what, "get from queue");
+        let text = dump.to_string();
+        let place = format!("lock of a mutex at {:#x}", wait("one").object.unwrap());
+        assert_eq!(text.matches(&place).count(), 2, "{text}");
+        drop((a, b));
+        queue.close();
+        for task in tasks {
+            task.join().unwrap();
+        }
+        gets.join().unwrap();
+    });
+}
+
+/// The hub looks at its mail and its timers.
+fn a_turn() {
+    greenloom::sleep(Duration::from_nanos(1));
+}
+
+#[test]
+fn a_turn_that_took_long_is_remembered() {
+    alone(|| {
+        // While a timer is set each turn is measured for itself.
+        let timer = task::spawn_later(Duration::from_secs(3600), || ());
+        a_turn();
+        // Keeps the thread for itself, as a task should not.
+        greenloom::spawn(|| std::thread::sleep(Duration::from_millis(20)))
+            .join()
+            .unwrap();
+        a_turn();
+        assert!(inspect::counters().longest_turn >= Duration::from_millis(20));
+        assert!(inspect::dump().to_string().contains("turns, the longest"));
+        timer.kill();
+    });
+}
+
+#[test]
+fn a_wake_that_comes_too_late_is_counted() {
+    alone(|| {
+        let event = Arc::new(Event::new());
+        let e = Arc::clone(&event);
+        let waits = greenloom::spawn(move || {
+            e.wait();
+            true
+        });
+        greenloom::yield_now();
+        assert_eq!(inspect::counters().late_wakes, 0);
+        // It is granted on another thread, and woken by a kill before that one's message is read.
+        std::thread::spawn(move || event.set()).join().unwrap();
+        waits.kill();
+        assert!(waits.join().unwrap(), "the grant came first");
+        a_turn();
+        assert_eq!(inspect::counters().late_wakes, 1);
+    });
+}
+
+#[test]
+fn a_signal_that_was_chosen_for_it_writes_a_dump_to_stderr() {
+    const NAME: &str = "a_signal_that_was_chosen_for_it_writes_a_dump_to_stderr";
+    if util::is_child(NAME) {
+        let registration = inspect::dump_on(SignalKind::USER1).unwrap();
+        let signals = signal::stream(SignalKind::USER1).unwrap();
+        let _parked = spawn("parked", a_function_that_parks);
+        let lock = Rc::new(Mutex::new(()));
+        let _held = lock.lock().unwrap();
+        let l = Rc::clone(&lock);
+        let _waits = spawn("locks", move || drop(l.lock()));
+        let own = std::process::id().to_string();
+        for _ in 0..2 {
+            let kill = std::process::Command::new("kill")
+                .args(["-USR1", &own])
+                .status();
+            assert!(kill.unwrap().success());
+            signals.recv().unwrap();
+            // The task that writes was made before.
+            while task::list()
+                .iter()
+                .any(|t| t.name.as_deref() == Some("on SIGUSR1"))
+            {
+                greenloom::yield_now();
+            }
+        }
+        drop(registration);
+        return;
+    }
+    let output = util::run(&mut util::child(NAME));
+    assert!(output.status.success(), "{}", util::describe(&output));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        text.matches("greenloom: SIGUSR1, thread ").count(),
+        2,
+        "{text}"
+    );
+    for part in [
+        "hub: 3 tasks",
+        "task 'parked' (id ",
+        "a_function_that_parks",
+        "waits: lock of a mutex at 0x",
+        "task 'on SIGUSR1'",
+    ] {
+        assert_eq!(text.matches(part).count(), 2, "{part:?} in:\n{text}");
+    }
 }

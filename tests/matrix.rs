@@ -10,8 +10,8 @@
 //! closed             ·                 ·                    ·
 //! ```
 //!
-//! `driver` says what a program is and what has to be true of it, `sync`, `permits`, `queue` and `event` hold the rows, `programs` are
-//! random mixtures. Each program runs in a simulation, and its seed says everything: the cell too, so that
+//! `driver` says what a program is and what has to be true of it, `sync`, `permits`, `queue`, `event` and `several` hold the rows,
+//! `programs` are random mixtures. Each program runs in a simulation, and its seed says everything: the cell too, so that
 //! `GREENLOOM_SEED` runs the very program that failed. `GREENLOOM_MATRIX_SEEDS` is how many there are in all.
 //!
 //! A clock that stands still while anything can run never expires between a grant and the turn of who was granted. So for
@@ -47,6 +47,8 @@ mod permits;
 mod programs;
 #[path = "matrix/queue.rs"]
 mod queue;
+#[path = "matrix/several.rs"]
+mod several;
 #[path = "matrix/sync.rs"]
 mod sync;
 
@@ -72,6 +74,7 @@ fn rows() -> Vec<Row> {
     rows.extend(permits::rows());
     rows.extend(queue::rows());
     rows.extend(event::rows());
+    rows.extend(several::rows());
     rows
 }
 

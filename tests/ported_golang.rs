@@ -1,8 +1,8 @@
 //! What Go's own tests of its channels (`test/chan`, `runtime/chan_test.go`) ask for, by way of crossbeam-channel's port of
 //! them, asked of [`greenloom::queue::channel`].
 //!
-//! A goroutine is a task. Closing a channel is dropping its senders. `README.md` beside this file says which tests have no
-//! counterpart here yet, and why.
+//! A goroutine is a task. Closing a channel is dropping its senders. `ported_golang_select.rs` has the tests of `select`;
+//! `README.md` beside this file says which have no counterpart, and why.
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;

@@ -1,4 +1,4 @@
-//! `wait`, `iwait`, `join_n`, `try_join_all`, `kill_all`: many things, as they become ready.
+//! `wait`, `iwait` (also on semaphores and queues, which they take nothing from), `join_n`, `try_join_all`, `kill_all`: many things, as they become ready.
 #![forbid(unsafe_code)]
 
 mod util;
@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use greenloom::event::{AsyncResult, CancelToken, Event};
 use greenloom::hub;
-use greenloom::select::{Waitable, iwait, wait};
+use greenloom::queue::{LifoQueue, PriorityQueue, Queue, channel, unbounded_channel};
+use greenloom::select::{Select, Waitable, iwait, wait};
+use greenloom::sync::{BoundedSemaphore, Semaphore, mpsc as task_mpsc};
 use greenloom::task::{self, JoinError, join_n, kill_all, shield, spawn_on, try_join_all};
 use greenloom::{join_all, sleep, spawn, timeout, yield_now};
 use util::Drops;
@@ -123,10 +125,11 @@ fn waits_that_were_left_early_leave_nothing_registered() {
         "waits_that_were_left_early_leave_nothing_registered",
         || {
             let (event, result) = (Event::new(), AsyncResult::<u8>::new());
+            let (permits, queue) = (Semaphore::new(0), Queue::<u8>::unbounded());
             let stuck = spawn(task::park);
             util::assert_no_leak(|| {
                 for _ in 0..20_000 {
-                    let items: [&dyn Waitable; 3] = [&event, &result, &stuck];
+                    let items: [&dyn Waitable; 5] = [&event, &result, &stuck, &permits, &queue];
                     assert!(wait(items, Some(Duration::ZERO), None).is_empty());
                 }
             });
@@ -469,4 +472,246 @@ fn kill_all_tells_all_before_it_waits_for_one() {
     assert!(!kill_all(&held, Some(MS)));
     gate.set();
     assert!(kill_all(&held, None));
+}
+
+/// Whether it is ready now.
+fn is_ready(item: &dyn Waitable) -> bool {
+    !wait([item], Some(Duration::ZERO), None).is_empty()
+}
+
+/// Whether it becomes ready by what `f` does, while two wait for it.
+fn becomes_ready<W: Waitable + 'static>(item: &Rc<W>, f: impl FnOnce()) -> bool {
+    assert!(!is_ready(item));
+    let waiters = [(); 2].map(|()| {
+        let item = Rc::clone(item);
+        spawn(move || wait([item], None, None).len())
+    });
+    yield_now();
+    f();
+    yield_now();
+    let told = waiters.each_ref().map(|t| t.is_finished());
+    assert_eq!(told[0], told[1], "all are told, or nobody");
+    kill_all(&waiters, None);
+    told[0]
+}
+
+#[test]
+fn a_semaphore_is_ready_when_a_permit_can_be_had_and_is_left_as_it_was() {
+    let s = Rc::new(Semaphore::new(1));
+    assert!(is_ready(&s));
+    assert_eq!(s.available(), 1);
+    let permit = s.try_acquire().unwrap();
+    assert!(becomes_ready(&s, || drop(permit)));
+    assert_eq!(s.available(), 1);
+    s.acquire().forget();
+    assert!(!becomes_ready(&s, || ()));
+    assert!(becomes_ready(&s, || s.release(2)));
+    assert_eq!(s.available(), 2);
+
+    let b = Rc::new(BoundedSemaphore::new(1));
+    assert!(is_ready(&b));
+    b.acquire().forget();
+    assert!(becomes_ready(&b, || b.release(1).unwrap()));
+    assert_eq!(b.available(), 1);
+}
+
+#[test]
+fn who_acquires_goes_before_who_waits_for_a_semaphore_to_be_ready() {
+    let s = Rc::new(Semaphore::new(0));
+    let acquires = |n| {
+        let s = Rc::clone(&s);
+        let task = spawn(move || s.acquire_many(n).forget());
+        yield_now();
+        task
+    };
+    let one = acquires(1);
+    assert!(!becomes_ready(&s, || s.release(1)));
+    assert!(one.is_finished());
+    let one = acquires(1);
+    assert!(becomes_ready(&s, || s.release(2)), "one is left over");
+    assert!(one.is_finished());
+    // There is one, but somebody waits for three; when that one leaves, the permit can be had.
+    let three = acquires(3);
+    assert_eq!(s.available(), 1);
+    assert!(!becomes_ready(&s, || ()));
+    assert!(becomes_ready(&s, || assert!(kill_all([&three], None))));
+    assert_eq!(s.available(), 1);
+    // The same with an arm of a select.
+    s.try_acquire().unwrap().forget();
+    let (t, stop) = (Rc::clone(&s), Rc::new(Event::new()));
+    let e = Rc::clone(&stop);
+    let selects = spawn(move || {
+        let select = Select::new().acquire(&t, |p| p.forget());
+        select.event(&e, || ()).wait()
+    });
+    yield_now();
+    assert!(!becomes_ready(&s, || stop.set()));
+    assert!(selects.is_finished());
+    assert!(becomes_ready(&s, || s.release(1)));
+}
+
+#[test]
+fn a_queue_is_ready_when_an_item_can_be_got_and_keeps_it() {
+    fn check<Q: Waitable + 'static>(queue: Q, put: fn(&Q), get: fn(&Q) -> bool, close: fn(&Q)) {
+        let q = Rc::new(queue);
+        assert!(becomes_ready(&q, || put(&q)));
+        assert!(is_ready(&q));
+        assert!(get(&q) && !get(&q), "it is still there, once");
+        assert!(!is_ready(&q));
+        // Who gets goes first.
+        let g = Rc::clone(&q);
+        let gets = spawn(move || get(&g));
+        yield_now();
+        assert!(!gets.join().unwrap());
+        assert!(becomes_ready(&q, || close(&q)));
+        assert!(is_ready(&q));
+    }
+    macro_rules! queue {
+        ($kind:ident) => {
+            check(
+                $kind::unbounded(),
+                |q| q.try_put(1).unwrap(),
+                |q| q.try_get().is_ok(),
+                |q| q.close(),
+            );
+            check(
+                $kind::bounded(1),
+                |q| q.put(1).unwrap(),
+                |q| q.try_get().is_ok(),
+                |q| q.close_now(),
+            );
+        };
+    }
+    queue!(Queue);
+    queue!(LifoQueue);
+    queue!(PriorityQueue);
+}
+
+#[test]
+fn a_put_that_a_get_waits_for_makes_nothing_ready() {
+    let q = Rc::new(Queue::unbounded());
+    let g = Rc::clone(&q);
+    let gets = spawn(move || g.get().unwrap());
+    yield_now();
+    assert!(!becomes_ready(&q, || q.put(7).unwrap()));
+    assert_eq!(gets.join().unwrap(), 7);
+    assert!(becomes_ready(&q, || q.put(8).unwrap()));
+}
+
+#[test]
+fn at_a_rendezvous_a_put_that_waits_is_what_is_ready() {
+    let q = Rc::new(Queue::bounded(0));
+    let puts = RefCell::new(None);
+    let p = Rc::clone(&q);
+    assert!(becomes_ready(&q, || {
+        *puts.borrow_mut() = Some(spawn(move || p.put(1)));
+        yield_now();
+    }));
+    assert!(is_ready(&q));
+    assert_eq!(q.try_get().unwrap(), 1);
+    puts.take().unwrap().join().unwrap().unwrap();
+    assert!(!is_ready(&q));
+    // And so is an offer in a select.
+    let (p, selects) = (Rc::clone(&q), RefCell::new(None));
+    assert!(becomes_ready(&q, || {
+        *selects.borrow_mut() = Some(spawn(move || {
+            let mut value = Some(2);
+            Select::new().put(&*p, &mut value, |put| put.is_ok()).wait()
+        }));
+        yield_now();
+    }));
+    assert_eq!(q.try_get().unwrap(), 2);
+    assert!(selects.take().unwrap().join().unwrap());
+}
+
+#[test]
+fn while_an_item_is_shown_to_somebody_the_queue_is_not_ready() {
+    let q = Rc::new(Queue::from_iter([1]));
+    let (shown, go) = (Rc::clone(&q), Rc::new(Event::new()));
+    let g = Rc::clone(&go);
+    let shows = spawn(move || shown.peek_with(|n| (*n, g.wait()).0));
+    yield_now();
+    assert!(!becomes_ready(&q, || ()));
+    assert!(becomes_ready(&q, || {
+        go.set();
+        yield_now();
+    }));
+    assert_eq!(shows.join().unwrap(), Some(1));
+    assert_eq!(q.len(), 1);
+}
+
+#[test]
+fn receivers_are_ready_for_a_value_and_for_the_end() {
+    let (tx, rx) = unbounded_channel();
+    let rx = Rc::new(rx);
+    assert!(becomes_ready(&rx, || tx.send(1).unwrap()));
+    assert_eq!(rx.recv().unwrap(), 1);
+    assert!(becomes_ready(&rx, || drop(tx)));
+    assert!(rx.recv().is_err());
+
+    let (tx, rx) = task_mpsc::channel();
+    let rx = Rc::new(rx);
+    assert!(becomes_ready(&rx, || tx.send(1).unwrap()));
+    assert_eq!(rx.recv(), Ok(1));
+    assert!(becomes_ready(&rx, || drop(tx)));
+    assert!(rx.recv().is_err());
+}
+
+#[test]
+fn of_many_receivers_each_comes_when_it_has_something() {
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..10).map(|_| channel(1)).unzip();
+    let feeds = spawn(move || {
+        for n in [7, 3, 9, 0, 1, 8, 2, 6, 4, 5] {
+            senders[n].send(n).unwrap();
+            yield_now();
+        }
+    });
+    let got: Vec<_> = iwait(&receivers).map(|rx| rx.try_recv().unwrap()).collect();
+    assert_eq!(got, [7, 3, 9, 0, 1, 8, 2, 6, 4, 5]);
+    feeds.join().unwrap();
+}
+
+#[test]
+fn taking_what_became_ready_on_other_threads_loses_nothing() {
+    const N: usize = 2000;
+    let (queue, permits) = (Arc::new(Queue::bounded(2)), Arc::new(Semaphore::new(0)));
+    let takers: Vec<_> = (0..3)
+        .map(|n| {
+            let (queue, permits) = (queue.clone(), permits.clone());
+            let take = move || {
+                let (mut items, mut taken) = (0, 0);
+                loop {
+                    let both: [&dyn Waitable; 2] = [&queue, &permits];
+                    wait(both, None, Some(1));
+                    while let Some(permit) = permits.try_acquire() {
+                        permit.forget();
+                        taken += 1;
+                    }
+                    while queue.try_get().is_ok() {
+                        items += 1;
+                    }
+                    if queue.is_closed() && queue.is_empty() {
+                        return (items, taken);
+                    }
+                }
+            };
+            // Tasks and plain threads.
+            thread::spawn(move || match n {
+                0 => take(),
+                _ => spawn(take).join().unwrap(),
+            })
+        })
+        .collect();
+    for n in 0..N {
+        permits.release(1);
+        queue.put(n).unwrap();
+    }
+    queue.close();
+    let (mut items, mut taken) = (0, 0);
+    for t in takers {
+        let (i, t) = t.join().unwrap();
+        (items, taken) = (items + i, taken + t);
+    }
+    assert_eq!(items, N);
+    assert_eq!(taken + permits.available(), N);
 }

@@ -22,7 +22,8 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use super::latch::{Latch, Links, run_soon};
+use super::latch::Latch;
+use super::links::{Links, run_soon};
 use super::wait;
 use crate::clock::deadline_after;
 use crate::park::{LinkId, Lock};

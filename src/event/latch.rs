@@ -15,20 +15,16 @@
 //!
 //! Who waits is granted inside `raise`, so that it does not matter whether the latch is up when it runs.
 //!
-//! [`Links`] keeps callbacks beside a latch. This file runs none of them under a lock (invariant 4).
+//! This file is included by the model tests as it is.
 #![forbid(unsafe_code)]
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
 use std::io;
 
-use crate::greenlet::engine;
-use crate::greenlet::hot::{Phase, hot};
-use crate::greenlet::report;
-use crate::hub::sched;
+use crate::hub::primitives::{AtomicBool, Ordering};
 use crate::park::{
-    Arm, Blocked, Board, End, How, Key, LinkId, Lock, Notice, Place, Reason, Selectable, Ticket,
-    Turn, Unparker, WaitQueue, block,
+    Arm, Blocked, Board, End, How, Key, Lock, Notice, Place, Reason, Selectable, Ticket, Turn,
+    Unparker, WaitQueue, block,
 };
 
 pub(super) struct State {
@@ -173,7 +169,7 @@ impl<'a> Rise<'a> {
 
 impl Selectable for Rise<'_> {
     fn reason(&self) -> Reason<'_> {
-        Reason::new(self.kind, 0)
+        Reason::at(self.kind, self.latch)
     }
 
     fn attempt(&mut self) -> bool {
@@ -200,62 +196,6 @@ impl Selectable for Rise<'_> {
     fn abandon(&self) {
         if let Some(key) = self.key {
             self.latch.state.with(|s| s.waiters.remove(key));
-        }
-    }
-}
-
-/// Callbacks that wait for a latch, in the order of their registration.
-pub(super) struct Links<L>(Lock<Vec<(LinkId, L)>>);
-
-impl<L> Links<L> {
-    pub(super) const fn new() -> Self {
-        Self(Lock::new(Vec::new()))
-    }
-
-    /// Keeps `link`. Comes back if `latch` is up: then it is to run at once.
-    pub(super) fn add(&self, latch: &Latch, link: L) -> (LinkId, Option<L>) {
-        let id = LinkId(hot().unique_id().get());
-        // Who raises the latch does that first and takes the links then. So either it is seen to be up here, or the link
-        // is there when they are taken.
-        let late = self.0.with(|links| {
-            if latch.is_up() {
-                return Some(link);
-            }
-            links.push((id, link));
-            None
-        });
-        (id, late)
-    }
-
-    /// The link, if it was not taken to be run; to be dropped by the caller.
-    pub(super) fn remove(&self, id: LinkId) -> Option<L> {
-        self.0.with(|links| {
-            let at = links.iter().position(|link| link.0 == id)?;
-            Some(links.remove(at).1)
-        })
-    }
-
-    /// All of them, for the one who has raised the latch.
-    pub(super) fn take(&self) -> Vec<(LinkId, L)> {
-        self.0.with(core::mem::take)
-    }
-}
-
-/// Runs callbacks of users: from this thread's hub, in this turn or the next; at once if it has none. One that panics is
-/// reported, and stops nothing.
-pub(super) fn run_soon<C: FnOnce() + 'static>(calls: impl IntoIterator<Item = C>) {
-    let hot = hot();
-    // Asked once: a callback may give the thread a hub, and then the others would run in another way.
-    let hub = sched::get(hot).filter(|_| hot.phase.get() == Phase::Active);
-    for call in calls {
-        match hub {
-            Some(hub) => hub.call_soon(hot, call),
-            // std's hook has told of a panic.
-            None => {
-                if let Err(payload) = engine::caught(call) {
-                    report::drop_payload(payload);
-                }
-            }
         }
     }
 }

@@ -15,6 +15,7 @@
 
 mod cancel;
 mod latch;
+mod links;
 mod result;
 mod select;
 
@@ -146,7 +147,7 @@ impl fmt::Debug for Event {
 #[inline]
 fn wait(latch: &Latch, kind: &'static str, limit: Option<Option<Instant>>) -> bool {
     let how = How {
-        reasons: &[Reason::new(kind, 0)],
+        reasons: &[Reason::at(kind, latch)],
         deadline: limit.flatten(),
         report: match limit {
             Some(Some(_)) => Report::ALL,

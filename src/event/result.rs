@@ -16,7 +16,8 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::latch::{Latch, Links, run_soon};
+use super::latch::Latch;
+use super::links::{Links, run_soon};
 use crate::clock::{Instant, deadline_after};
 use crate::greenlet::error::Deadlock;
 use crate::park::{End, How, LinkId, Reason, Report};
@@ -237,7 +238,7 @@ impl<T, E> AsyncResult<T, E> {
             return now;
         }
         let how = How {
-            reasons: &[Reason::new(WAIT, 0)],
+            reasons: &[Reason::at(WAIT, &self.shared.latch)],
             deadline,
             report,
         };

@@ -2,7 +2,8 @@
 //!
 //! - a panic that nobody joined, linked or received;
 //! - a body that swallowed a hundred kills;
-//! - a simulation that failed, with its seed.
+//! - a simulation that failed, with its seed;
+//! - a dump, when a signal asks for one that the program has chosen for that.
 //!
 //! The policy is the process's ([`set_panic_policy`]). Nothing else in the crate prints, but for the stack overflow
 //! message of the signal handler.
@@ -138,8 +139,8 @@ pub(crate) fn message(payload: &(dyn Any + Send)) -> Option<&str> {
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
 }
 
-/// Writes one line to stderr; a closed stderr is nobody's concern here.
-fn line(text: core::fmt::Arguments<'_>) {
+/// Writes a line, or a report of several, to stderr; a closed stderr is nobody's concern here.
+pub(crate) fn line(text: core::fmt::Arguments<'_>) {
     // Formatted first: one write, so that lines of several threads do not mix.
     let text = format!("greenloom: {text}\n");
     let _ = std::io::stderr().write_all(text.as_bytes());

@@ -14,9 +14,20 @@ use crate::greenlet::control::ControlRef;
 pub(crate) struct Reason<'a> {
     /// "sleep", "join of a task", "read of a socket" …
     pub(crate) kind: &'static str,
-    /// A number that tells the object from others of its kind: an id, a descriptor, an address. 0 if there is none.
-    pub(crate) object: usize,
+    pub(crate) object: Object,
     pub(crate) owner: HeldBy<'a>,
+}
+
+/// What tells the object from others of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Object {
+    /// There is none, or nothing tells it.
+    Unnamed,
+    /// An id, a descriptor.
+    Number(usize),
+    /// Where it lies, of what has no number. It is left out of sentences, and shown by dumps: it means nothing but that two
+    /// wait for the same.
+    At(usize),
 }
 
 /// Who could end a wait, if that is one greenlet.
@@ -34,12 +45,23 @@ pub(crate) enum HeldBy<'a> {
 pub(crate) const ID_BITS: u64 = u64::MAX >> 1;
 
 impl<'a> Reason<'a> {
-    /// A wait that nobody in particular could end.
-    pub(crate) const fn new(kind: &'static str, object: usize) -> Self {
+    /// A wait that nobody in particular could end, for the object with this number; 0 if it has none.
+    pub(crate) const fn new(kind: &'static str, number: usize) -> Self {
         Self {
             kind,
-            object,
+            object: match number {
+                0 => Object::Unnamed,
+                number => Object::Number(number),
+            },
             owner: HeldBy::Nobody,
+        }
+    }
+
+    /// The same for an object that has no number, and does not move while it is waited for.
+    pub(crate) fn at<T: ?Sized>(kind: &'static str, object: &T) -> Self {
+        Self {
+            object: Object::At(core::ptr::from_ref(object).addr()),
+            ..Self::new(kind, 0)
         }
     }
 
@@ -58,6 +80,14 @@ impl<'a> Reason<'a> {
                 HeldBy::Known(id) => HeldBy::Known(id),
                 HeldBy::Nobody | HeldBy::Cell(_) => HeldBy::Nobody,
             },
+        }
+    }
+
+    /// Where the object lies, if nothing else tells it.
+    pub(crate) fn address(&self) -> Option<usize> {
+        match self.object {
+            Object::At(address) => Some(address),
+            Object::Unnamed | Object::Number(_) => None,
         }
     }
 
@@ -80,10 +110,10 @@ impl fmt::Debug for Reason<'_> {
 impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind)?;
-        if self.object != 0 {
-            write!(f, " {}", self.object)?;
+        match self.object {
+            Object::Number(number) => write!(f, " {number}"),
+            Object::Unnamed | Object::At(_) => Ok(()),
         }
-        Ok(())
     }
 }
 

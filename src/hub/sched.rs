@@ -162,6 +162,12 @@ pub(crate) struct Hub {
     pub(crate) io_budget: Cell<u32>,
     /// Turns so far.
     pub(crate) turns: Cell<u64>,
+    /// When the time was read in a turn, and in which; nothing after a sleep, whose end nobody reads.
+    stretch: Cell<Option<(Instant, u64)>>,
+    /// So long one turn took at least.
+    pub(crate) longest_turn: Cell<Duration>,
+    /// Wakes of other threads for waits that had ended.
+    pub(crate) late_wakes: Cell<u64>,
     patience: Cell<Duration>,
     /// Mail came right after the hub had fallen asleep, the last time.
     lively: Cell<bool>,
@@ -263,6 +269,9 @@ pub(super) fn start(hot: &'static Hot, limits: Limits) -> io::Result<&'static Hu
         idle_waiters: RefCell::new(Vec::new()),
         io_budget: Cell::new(limits.io_budget),
         turns: Cell::new(0),
+        stretch: Cell::new(None),
+        longest_turn: Cell::new(Duration::ZERO),
+        late_wakes: Cell::new(0),
         patience: Cell::new(PATIENCE),
         lively: Cell::new(false),
         looked: Cell::new(false),
@@ -423,6 +432,7 @@ impl Hub {
             return;
         }
         let now = self.clock.now();
+        self.measure_turns(now);
         // Some at a time, so that the sleepers' control blocks come together.
         let mut expired = [None; 16];
         loop {
@@ -448,11 +458,29 @@ impl Hub {
         }
     }
 
+    /// The time was read, for other reasons. If it was in an earlier turn too, the longest turn since took its share of what has
+    /// passed, or more.
+    fn measure_turns(&self, now: Instant) {
+        let turn = self.turns.get();
+        let Some((before, since)) = self.stretch.replace(Some((now, turn))) else {
+            return;
+        };
+        let took = now.saturating_duration_since(before);
+        if took > self.longest_turn.get()
+            && let Some(share) = took.checked_div((turn - since).try_into().unwrap_or(u32::MAX))
+        {
+            self.longest_turn.set(self.longest_turn.get().max(share));
+        }
+    }
+
     pub(super) fn poll(&self, hot: &'static Hot, wait: Wait) {
         let now = if matches!(wait, Wait::Now) {
             self.clock.last()
         } else {
-            self.clock.now()
+            let now = self.clock.now();
+            self.measure_turns(now);
+            self.stretch.set(None);
+            now
         };
         let polled = self.reactor.borrow_mut().poll(wait, now, |w| {
             wake::unpark(hot, w.control, w.epoch);
@@ -582,7 +610,11 @@ fn take_message(hot: &'static Hot, message: Message) {
         Message::Wake { control, epoch } => {
             // SAFETY: the message was sent to this hub's generation, by who got the address from this thread.
             let c = unsafe { ControlRef::from_address(control) };
-            wake::unpark(hot, c, epoch);
+            if !wake::unpark(hot, c, epoch)
+                && let Some(hub) = get(hot)
+            {
+                hub.late_wakes.set(hub.late_wakes.get() + 1);
+            }
         }
         Message::Call(f) => in_callback(hot, f),
     }

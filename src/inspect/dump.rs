@@ -38,6 +38,8 @@ pub enum Kind {
 pub struct Wait {
     /// "sleep", "join of task 7", "lock of a mutex" …
     pub what: String,
+    /// Where the object lies, if it has no number of its own: an address in it, by which two are seen to wait for the same.
+    pub object: Option<usize>,
     /// Who could end the wait, if that is one greenlet.
     pub held_by: Option<TaskId>,
 }
@@ -85,7 +87,8 @@ pub struct Dump {
 ///
 /// # Blocking
 /// Visits each one that waits, to walk its stack there; none of them goes on, no other runs, and no kill or deadline is delivered. In a
-/// callback of the hub nobody can be visited: there the stacks are left out.
+/// callback of the hub nobody can be visited: there the stacks are left out. To have them all the same, spawn a task there that
+/// looks.
 ///
 /// The names of functions come from the program's debug information; it takes some time to read that at first.
 #[doc(alias = "print_run_info")]
@@ -152,6 +155,7 @@ fn of(hot: &'static Hot, c: ControlRef, stack: Option<usize>) -> TaskDump {
     let told = with_wait(c, |frame| {
         let waits = frame.reasons.iter().map(|r| Wait {
             what: r.to_string(),
+            object: r.address(),
             held_by: r.owner().map(TaskId::from_raw),
         });
         let since = Instant::now().saturating_duration_since(frame.since);
@@ -212,7 +216,7 @@ impl fmt::Display for Dump {
         writeln!(
             f,
             "hub: {} tasks, {} ended, {} runnable, {} parked, {} timers, {} waits for descriptors, {} turns, \
-             {} stacks of {} KiB together",
+             the longest {:.1?}, {} wakes too late, {} stacks of {} KiB together",
             hub.tasks,
             hub.ended,
             hub.runnable,
@@ -220,6 +224,8 @@ impl fmt::Display for Dump {
             hub.timers,
             hub.descriptors,
             hub.turns,
+            hub.longest_turn,
+            hub.late_wakes,
             hub.stacks,
             hub.stack_bytes / 1024,
         )?;
@@ -237,6 +243,9 @@ impl fmt::Display for Dump {
                     f.write_str(", or ")?;
                 }
                 f.write_str(&wait.what)?;
+                if let Some(address) = wait.object {
+                    write!(f, " at {address:#x}")?;
+                }
                 if let Some(id) = wait.held_by {
                     write!(f, " [{}]", self.name_of(id))?;
                 }

@@ -14,16 +14,21 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Nothing here is kept up to date in passing: it costs nothing until it is asked for.
+//! Nothing here is kept up to date in passing: it costs nothing until it is asked for. [`dump_on`] writes the report when a
+//! signal comes.
 //!
 //! This module reads; it wakes nobody and changes nothing that a program could notice.
 #![forbid(unsafe_code)]
 
 mod dump;
+mod on_signal;
 mod stacks;
 
 pub use self::dump::{Dump, Kind, TaskDump, Wait, dump};
+pub use self::on_signal::dump_on;
 pub use self::stacks::Stack;
+
+use std::time::Duration;
 
 use crate::greenlet::control::State;
 use crate::greenlet::engine;
@@ -36,6 +41,12 @@ use crate::hub::sched;
 pub struct Counters {
     /// Turns of the hub so far: looks at mail, timers and descriptors.
     pub turns: u64,
+    /// So long one turn took at least: nobody else ran then, nothing was read from a socket, no timer went off. Measured while
+    /// timers are set, when the hub reads the time anyway; zero before.
+    pub longest_turn: Duration,
+    /// Wakes that came from other threads when the wait they were for had ended already, by a kill, a deadline or another
+    /// thread: races, harmless, that cost a message each.
+    pub late_wakes: u64,
     /// Tasks that have not ended.
     pub tasks: usize,
     /// Tasks that have ended so far.
@@ -73,6 +84,8 @@ pub fn counters() -> Counters {
     counters.parked = parked;
     if let Some(hub) = sched::get(hot) {
         counters.turns = hub.turns.get();
+        counters.longest_turn = hub.longest_turn.get();
+        counters.late_wakes = hub.late_wakes.get();
         counters.tasks = hub.tasks.get();
         counters.ended = hub.ended.get();
         counters.timers = hub.timers_set();

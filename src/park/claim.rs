@@ -20,8 +20,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Thread};
 
+use super::Lock;
+use super::Ticket;
 use super::word::{self, Grant};
-use super::{Lock, Ticket, Waiting};
 use crate::greenlet::hot::{Phase, hot};
 use crate::greenlet::wake;
 use crate::hub::sched::{self, Hub, Message, Ref, Waiter};
@@ -325,22 +326,16 @@ impl Claim {
         self.wait.grant()
     }
 
+    /// Whether it was.
+    #[inline]
+    pub(crate) fn granted(&self) -> bool {
+        self.grant().is_some()
+    }
+
     /// Gives up. False if it was granted meanwhile.
     #[inline]
     pub(crate) fn shut(&self) -> bool {
         self.wait.shut()
-    }
-}
-
-impl Waiting for Claim {
-    #[inline]
-    fn granted(&self) -> bool {
-        self.grant().is_some()
-    }
-
-    #[inline]
-    fn cancel(&self) -> bool {
-        self.shut()
     }
 }
 

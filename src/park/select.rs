@@ -194,6 +194,7 @@ impl Waiting for Registered<'_, '_> {
         self.claim.granted() || self.arms.iter().any(|a| a.ready())
     }
 
+    /// Says only how the wait has ended: what was granted, `round` sees by the word, whatever is said here.
     fn cancel(&self) -> bool {
         self.claim.shut()
     }

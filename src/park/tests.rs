@@ -43,6 +43,17 @@ fn everywhere(f: impl Fn() + Send + Copy + 'static) {
 
 // ---- claims ----
 
+/// A wait for nothing but its grant: here only, for everything else has an object behind it.
+impl Waiting for Claim {
+    fn granted(&self) -> bool {
+        Self::granted(self)
+    }
+
+    fn cancel(&self) -> bool {
+        self.shut()
+    }
+}
+
 #[test]
 fn of_a_grant_and_a_cancel_one_wins() {
     everywhere(|| {

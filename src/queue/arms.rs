@@ -20,7 +20,7 @@
 
 use core::fmt;
 
-use super::core::{Core, Refusal};
+use super::core::{Core, Refusal, tell_all};
 use super::ends::sealed::{Gets, Puts};
 use super::state::Getter;
 use super::store::Store;
@@ -124,7 +124,7 @@ impl<T, S: Store<T>> PutSide<T> for Core<T, S> {
     }
 
     fn register(&self, who: &Unparker, arm: Arm, value: T) -> Result<Ticket, T> {
-        self.lock.with(|state| {
+        let (ticket, watchers) = self.lock.with(|state| {
             let taken = state.is_idle() && state.getters.has_other(who);
             if state.closed || state.has_room() || taken {
                 return Err(value);
@@ -132,8 +132,10 @@ impl<T, S: Store<T>> PutSide<T> for Core<T, S> {
             let parcel = state.parcel(value);
             let number = parcel.number;
             let key = state.putters.push_back(*who, arm, parcel);
-            Ok(Ticket { key, number })
-        })
+            Ok((Ticket { key, number }, state.watchers()))
+        })?;
+        tell_all(watchers);
+        Ok(ticket)
     }
 
     fn unregister(&self, ticket: Ticket) -> Option<T> {

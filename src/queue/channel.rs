@@ -12,7 +12,6 @@
 
 use core::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::core::{Core, Patience};
@@ -21,6 +20,7 @@ use super::error::{
 };
 use super::kinds::get_mute;
 use super::store::Fifo;
+use crate::hub::primitives::{AtomicUsize, Ordering};
 
 pub(crate) struct Shared<T> {
     pub(crate) core: Core<T, Fifo<T>>,
@@ -99,6 +99,12 @@ pub struct Sender<T> {
 #[must_use = "a channel without a receiver takes no values"]
 pub struct Receiver<T> {
     pub(crate) shared: Arc<Shared<T>>,
+}
+
+impl<T> Receiver<T> {
+    pub(super) fn core(&self) -> &Core<T, Fifo<T>> {
+        &self.shared.core
+    }
 }
 
 impl<T> Sender<T> {

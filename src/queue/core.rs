@@ -41,19 +41,20 @@
 #![forbid(unsafe_code)]
 
 use core::mem;
+use std::cell::Cell;
 use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::state::{Getter, Offered, Parcel, State, Taken};
+use super::state::{Getter, Hearer, Offered, Parcel, State, Taken};
 use super::store::Store;
 use crate::clock::{Instant, deadline_after};
 use crate::greenlet::error::Deadlock;
 use crate::hub::primitives::relax;
 use crate::park::{
-    Blocked, Came, End, Grant, How, Lock, Place, Reason, Report, Ticket, Turn as Rank, Unparker,
-    WaitQueue, block, block_for, budget,
+    Blocked, Board, Came, End, Grant, How, Lock, Notice, Place, Reason, Report, Ticket,
+    Turn as Rank, Unparker, WaitQueue, block, block_after, block_for, budget,
 };
 
 /// Rounds of waiting for another thread's turn: before a get queues up, and before a `try_` form gives up.
@@ -138,6 +139,22 @@ fn wake_all(all: Vec<Unparker>) {
     }
 }
 
+#[inline]
+fn tell(who: Hearer) {
+    match who {
+        Hearer::Nobody => {}
+        Hearer::Getter(who) => who.unpark(),
+        Hearer::Watchers(watchers) => tell_all(watchers),
+    }
+}
+
+#[cold]
+pub(super) fn tell_all(watchers: Vec<Notice>) {
+    for notice in watchers {
+        notice.tell();
+    }
+}
+
 /// See the file's head.
 #[derive(Debug)]
 pub(crate) struct Core<T, S> {
@@ -170,7 +187,7 @@ impl<T, S: Store<T>> Core<T, S> {
         }
         match self.lock.with(|state| state.offer(value)) {
             Offered::Done(who) => {
-                wake(who);
+                tell(who);
                 Ok(())
             }
             Offered::Full(value) => self.put_slowly(value, patience),
@@ -193,20 +210,27 @@ impl<T, S: Store<T>> Core<T, S> {
                 report: patience.report,
             };
             let mut number = 0;
-            let blocked = block(&Putting(self), ticket, &how, |state| {
-                match state.offer(value) {
-                    Offered::Done(who) => Ok(Ok(who)),
-                    Offered::Closed(value) => Ok(Err(value)),
-                    Offered::Full(value) => {
-                        let parcel = state.parcel(value);
-                        number = parcel.number;
-                        Err((parcel, Rank::Last))
-                    }
+            let watched = Cell::new(false);
+            let enter = |state: &mut State<T, S>| match state.offer(value) {
+                Offered::Done(who) => Ok(Ok(who)),
+                Offered::Closed(value) => Ok(Err(value)),
+                Offered::Full(value) => {
+                    watched.set(!state.notices.is_empty());
+                    let parcel = state.parcel(value);
+                    number = parcel.number;
+                    Err((parcel, Rank::Last))
                 }
-            });
+            };
+            // At a rendezvous, who waits to put is what can be got.
+            let queued = || {
+                if watched.get() {
+                    tell_all(self.lock.with(State::watchers));
+                }
+            };
+            let blocked = block_after(&Putting(self), ticket, &how, enter, queued);
             match blocked {
                 Blocked::Now(Ok(who)) => {
-                    wake(who);
+                    tell(who);
                     return Ok(());
                 }
                 Blocked::Now(Err(value)) => return Err((value, Fail::Closed)),
@@ -229,7 +253,7 @@ impl<T, S: Store<T>> Core<T, S> {
     pub(crate) fn try_put(&self, value: T) -> Result<(), (T, Refusal)> {
         match self.lock.with(|state| state.offer(value)) {
             Offered::Done(who) => {
-                wake(who);
+                tell(who);
                 Ok(())
             }
             Offered::Full(value) => Err((value, Refusal::NotNow)),
@@ -422,19 +446,18 @@ impl<T, S: Store<T>> Core<T, S> {
     /// The same with what was given.
     fn hand_back(&self, value: T) {
         let who = self.lock.with(|state| {
-            if !state.is_idle() {
-                state.store.restore(value);
-                return None;
-            }
-            match state.hand(value) {
-                Ok(who) => Some(who),
-                Err(value) => {
-                    state.store.restore(value);
-                    None
+            let value = if state.is_idle() {
+                match state.hand(value) {
+                    Ok(who) => return Hearer::Getter(who),
+                    Err(value) => value,
                 }
-            }
+            } else {
+                value
+            };
+            state.store.restore(value);
+            Hearer::Watchers(state.watchers())
         });
-        wake(who);
+        tell(who);
     }
 
     // ---- turns ----
@@ -473,15 +496,17 @@ impl<T, S: Store<T>> Core<T, S> {
     }
 
     fn end_turn(&self, work: S::Work) {
-        let (admitted, told, drained) = self.lock.with(|state| {
+        let (admitted, told, drained, watchers) = self.lock.with(|state| {
             state.busy = None;
             state.in_hand = 0;
             state.store.put_back(work);
             let admitted = state.admit();
             let drained = mem::take(&mut state.purge).then(|| state.drain());
-            (admitted, state.getters.tell_all(), drained)
+            let told = state.getters.tell_all();
+            (admitted, told, drained, state.watchers())
         });
         wake(admitted);
+        tell_all(watchers);
         wake_all(told.into_iter().map(|w| w.1).collect());
         if let Some((store, joiners)) = drained {
             wake_all(joiners);
@@ -493,19 +518,36 @@ impl<T, S: Store<T>> Core<T, S> {
 
     /// Puts fail from now on, gets take what is left; all who wait look again.
     pub(crate) fn close(&self) {
-        wake_all(self.lock.with(State::close));
+        let (told, watchers) = self.lock.with(|state| (state.close(), state.watchers()));
+        wake_all(told);
+        tell_all(watchers);
     }
 
     /// The same, and drops what is left.
     pub(crate) fn close_now(&self) {
-        let (told, (store, joiners)) = self.lock.with(|state| {
+        let (told, watchers, (store, joiners)) = self.lock.with(|state| {
             let told = state.close();
             state.purge = state.busy.is_some();
-            (told, state.drain())
+            (told, state.watchers(), state.drain())
         });
         wake_all(told);
+        tell_all(watchers);
         wake_all(joiners);
         drop(store);
+    }
+
+    // ---- watching ----
+
+    /// Has `notice` told once a get would not have to wait; at once if that is so.
+    pub(crate) fn watch(&self, notice: Notice) {
+        if let Some(notice) = self.lock.with(|state| state.watch(notice)) {
+            notice.tell();
+        }
+    }
+
+    /// Takes back the notices of `board`.
+    pub(crate) fn unwatch(&self, board: &Board) {
+        drop(self.lock.with(|state| state.unwatch(board)));
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -530,7 +572,7 @@ impl<T, S: Store<T>> Core<T, S> {
             return true;
         }
         let how = How {
-            reasons: &[Reason::new("join of queue", self.address())],
+            reasons: &[Reason::at("join of queue", self)],
             deadline: patience.deadline(),
             report: patience.report,
         };
@@ -564,16 +606,12 @@ impl<T, S: Store<T>> Core<T, S> {
         self.lock.with(|state| state.capacity)
     }
 
-    fn address(&self) -> usize {
-        core::ptr::from_ref(self).addr()
-    }
-
     pub(super) fn reason_to_get(&self) -> Reason<'static> {
-        Reason::new("get from queue", self.address())
+        Reason::at("get from queue", self)
     }
 
     pub(super) fn reason_to_put(&self) -> Reason<'static> {
-        Reason::new("put into queue", self.address())
+        Reason::at("put into queue", self)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Queues and ends of channels in a select: what users see of `arms.rs`.
+//! Queues and ends of channels in a select, what users see of `arms.rs`; and as things of a `wait`.
 //!
 //! | method | waits for | the closure gets |
 //! | --- | --- | --- |
@@ -9,8 +9,9 @@
 use super::arms::{Closed, GetArm, PutArm};
 use super::ends::sealed::GetFrom;
 use super::{LifoQueue, PriorityQueue, Queue, Receiver, Sender, Sink, Source};
+use crate::park::{Board, Notice};
 use crate::select::sealed::{Arm, Slot};
-use crate::select::{self, Arms, Select};
+use crate::select::{self, Arms, Select, Waitable};
 
 impl<T> Arm for GetArm<'_, T> {
     type Output = Result<T, Closed>;
@@ -75,6 +76,18 @@ macro_rules! source {
 
             fn into_arm(self) -> Self::Arm {
                 GetArm::new(self.gets())
+            }
+        }
+
+        /// Ready when a get would not have to wait: there is an item, a put waits at a rendezvous, or it is closed. Nothing is
+        /// got by that, so somebody else may be faster.
+        impl<T $(: $bound)?> Waitable for $name<T> {
+            fn watch(&self, notice: Notice) {
+                self.core().watch(notice);
+            }
+
+            fn unwatch(&self, board: &Board) {
+                self.core().unwatch(board);
             }
         }
     )*};

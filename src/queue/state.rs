@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use super::store::{Popped, Store};
 use crate::greenlet::hot::hot;
-use crate::park::{Address, Handed, Lands, Unparker, WaitQueue, hand};
+use crate::park::{Address, Board, Handed, Lands, Notice, Unparker, WaitQueue, hand};
 
 /// A value beside a putter that waits; the number finds it again if it is returned.
 #[derive(Debug)]
@@ -79,6 +79,8 @@ pub(crate) struct State<T, S> {
     pub(super) getters: WaitQueue<Getter<T>>,
     pub(super) putters: WaitQueue<Parcel<T>>,
     pub(super) joiners: WaitQueue<()>,
+    /// Of those who watch until something can be got: none is left here while that is so.
+    pub(super) notices: Vec<Notice>,
     /// Values of putters that were told.
     returned: Vec<Parcel<T>>,
     next_number: u64,
@@ -93,10 +95,20 @@ pub(crate) struct State<T, S> {
     pub(super) purge: bool,
 }
 
+/// Who is to hear that something was put, once the lock was let go.
+#[derive(Debug)]
+pub(crate) enum Hearer {
+    Nobody,
+    /// It was given it.
+    Getter(Unparker),
+    /// They may look for it.
+    Watchers(Vec<Notice>),
+}
+
 /// How an attempt to put went.
 #[derive(Debug)]
 pub(crate) enum Offered<T> {
-    Done(Option<Unparker>),
+    Done(Hearer),
     Full(T),
     Closed(T),
 }
@@ -121,6 +133,7 @@ impl<T, S: Store<T>> State<T, S> {
             getters: WaitQueue::new(),
             putters: WaitQueue::new(),
             joiners: WaitQueue::new(),
+            notices: Vec::new(),
             returned: Vec::new(),
             next_number: 0,
             unfinished: 0,
@@ -149,6 +162,34 @@ impl<T, S: Store<T>> State<T, S> {
         self.busy.is_none() && self.store.len() == 0
     }
 
+    /// Whether a get would not have to wait. During a turn it would.
+    fn is_ready(&self) -> bool {
+        let something = self.store.len() > 0 || self.closed || !self.putters.is_empty();
+        self.busy.is_none() && something
+    }
+
+    /// Those who watch, if it has become ready: for whoever may have made it so, to tell them.
+    pub(super) fn watchers(&mut self) -> Vec<Notice> {
+        if self.notices.is_empty() || !self.is_ready() {
+            return Vec::new();
+        }
+        mem::take(&mut self.notices)
+    }
+
+    /// Keeps `notice`. It comes back if it is to be told at once.
+    pub(super) fn watch(&mut self, notice: Notice) -> Option<Notice> {
+        if self.is_ready() {
+            return Some(notice);
+        }
+        self.notices.push(notice);
+        None
+    }
+
+    /// Takes back what `board` has here; to be dropped after the lock.
+    pub(super) fn unwatch(&mut self, board: &Board) -> Vec<Notice> {
+        self.notices.extract_if(.., |n| n.is_of(board)).collect()
+    }
+
     #[inline]
     pub(super) fn offer(&mut self, value: T) -> Offered<T> {
         if self.closed {
@@ -159,7 +200,7 @@ impl<T, S: Store<T>> State<T, S> {
             match self.hand(value) {
                 Ok(who) => {
                     self.unfinished += 1;
-                    return Offered::Done(Some(who));
+                    return Offered::Done(Hearer::Getter(who));
                 }
                 Err(back) => value = back,
             }
@@ -167,7 +208,10 @@ impl<T, S: Store<T>> State<T, S> {
         if self.has_room() {
             self.unfinished += 1;
             self.store.push(value);
-            return Offered::Done(None);
+            return Offered::Done(match self.notices.is_empty() {
+                true => Hearer::Nobody,
+                false => Hearer::Watchers(self.watchers()),
+            });
         }
         Offered::Full(value)
     }

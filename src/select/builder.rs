@@ -127,6 +127,9 @@ impl<R, A: Arms<R>> Select<R, A> {
 
     /// Does not wait: runs `f` if nothing is ready. Of several, the first counts. A loop around that gives way to nobody, unless
     /// `f` does.
+    ///
+    /// The arms are looked at one after the other, so with other threads at work `f` may run though at each moment some arm was
+    /// ready. An [`after`](Self::after) of [`Duration::ZERO`] costs more and does not wait either, and sees that.
     pub fn default(self, f: impl FnOnce() -> R) -> Select<R, impl Arms<R>> {
         self.with(Else {
             after: None,

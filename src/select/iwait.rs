@@ -17,9 +17,12 @@ use std::time::Duration;
 use crate::clock::{Instant, deadline_after};
 use crate::park::{Board, How, Notice, Reason, Report, cannot_wait};
 
-/// What [`wait`] and [`iwait`] can wait for: events, results, cancel tokens, tasks; references and shared pointers to them.
+/// What [`wait`] and [`iwait`] can wait for: events, results, cancel tokens, tasks, semaphores, queues, receivers; references and
+/// shared pointers to them.
 ///
-/// For things of different types, take `&dyn Waitable`. Nothing is taken from a thing by waiting for it like this.
+/// For things of different types, take `&dyn Waitable`. Nothing is taken from a thing by waiting for it like this: of a
+/// semaphore or a queue that was ready, somebody else may be faster to take, so take with a `try_` form and wait again if it
+/// fails; or use a [`Select`](super::Select), which takes.
 ///
 /// Implemented by this crate's types only.
 pub trait Waitable {

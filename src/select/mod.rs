@@ -16,7 +16,7 @@
 //! | trait | for | by |
 //! | --- | --- | --- |
 //! | [`Source`] | an arm of a select | `&Event`, `&AsyncResult`, `&CancelToken`, `&mut Option<JoinHandle>`, descriptors … |
-//! | [`Waitable`] | a thing of a `wait` | events, results, tokens, tasks … |
+//! | [`Waitable`] | a thing of a `wait` | events, results, tokens, tasks, semaphores, queues … |
 //! | `Arms` | what a builder has so far | this module |
 //!
 //! A new kind of arm is a struct with park's `Selectable` (what happens while it waits) and `sealed::Arm` (what it took), a

@@ -65,12 +65,15 @@ pub(crate) struct State {
     /// How many have come and wait.
     arrived: usize,
     broken: bool,
-    /// How often all have come.
-    trips: u64,
-    /// How often those that waited were turned away.
-    breaks: u64,
+    /// How often all have come, or those that waited were turned away.
+    rounds: u64,
+    /// The rounds that were completed with somebody counted in who was giving up: the last `LATE` of them.
+    late: Vec<u64>,
     queue: WaitQueue,
 }
+
+/// Far more than can be between a wait that gives up and its look whether it had been counted in.
+const LATE: usize = 16;
 
 /// What [`Barrier::wait`] returns.
 pub struct BarrierWaitResult {
@@ -151,8 +154,8 @@ impl Barrier {
             state: Lock::new(State {
                 arrived: 0,
                 broken: false,
-                trips: 0,
-                breaks: 0,
+                rounds: 0,
+                late: Vec::new(),
                 queue: WaitQueue::new(),
             }),
         }
@@ -248,16 +251,16 @@ impl Barrier {
         }
         let ticket = Ticket::must();
         let how = How {
-            reasons: &[Reason::new("the others at a barrier", 0)],
+            reasons: &[Reason::at("the others at a barrier", self)],
             deadline: deadline(),
             report,
         };
-        let mut then = (0, 0);
+        let mut round = 0;
         let blocked = block(self, ticket, &how, |state| match self.count(state) {
             Some(arrival) => Ok(arrival),
             None => {
                 state.arrived += 1;
-                then = (state.trips, state.breaks);
+                round = state.rounds;
                 Err(((), Turn::Last))
             }
         });
@@ -267,7 +270,7 @@ impl Barrier {
             Blocked::Granted(Grant::Told(_)) => return Err(BrokenBarrier::Aborted),
             Blocked::Ended(end, _) => end,
         };
-        if self.passed(then) {
+        if self.passed(round) {
             return Ok(BarrierWaitResult { leader: false });
         }
         Err(match end {
@@ -285,9 +288,16 @@ impl Barrier {
         if state.arrived + 1 < self.parties {
             return None;
         }
-        state.arrived = 0;
-        state.trips += 1;
-        Some(Arrival::Last(state.queue.give_all()))
+        let waiting = core::mem::take(&mut state.arrived);
+        let others = state.queue.give_all();
+        if others.len() < waiting {
+            if state.late.len() == LATE {
+                state.late.remove(0);
+            }
+            state.late.push(state.rounds);
+        }
+        state.rounds += 1;
+        Some(Arrival::Last(others))
     }
 
     fn at_once(arrival: Arrival) -> Result<BarrierWaitResult, BrokenBarrier> {
@@ -302,10 +312,10 @@ impl Barrier {
         }
     }
 
-    /// Whether all have come since, the caller counted in.
-    fn passed(&self, (trips, breaks): (u64, u64)) -> bool {
-        self.state
-            .with(|state| state.trips != trips && state.breaks == breaks)
+    /// Whether all have come in that round, with the caller counted in, which was giving up. What came after that round does not
+    /// matter.
+    fn passed(&self, round: u64) -> bool {
+        self.state.with(|state| state.late.contains(&round))
     }
 
     /// Turns away those that wait, if `when` says so, and sets the state by `f`: all in one go, since the last party may come at
@@ -317,7 +327,7 @@ impl Barrier {
             }
             f(state);
             state.arrived = 0;
-            state.breaks += 1;
+            state.rounds += 1;
             state.queue.tell_all()
         });
         for ((), who) in waiting {

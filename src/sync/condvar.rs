@@ -236,7 +236,7 @@ impl Condvar {
         // Before the mutex goes: where nothing can wait this panics.
         let ticket = Ticket::must();
         let how = How {
-            reasons: &[Reason::new("notification of a condition variable", 0)],
+            reasons: &[Reason::at("notification of a condition variable", self)],
             deadline: deadline.flatten(),
             report: if deadline.is_some() {
                 TIMED

@@ -74,6 +74,7 @@ mod reentrant;
 mod rwlock;
 mod select;
 mod semaphore;
+mod shell;
 #[cfg(test)]
 mod tests;
 mod wait_group;

@@ -29,9 +29,10 @@ use std::time::{Duration, Instant};
 
 pub use std::sync::mpsc::{RecvError, RecvTimeoutError, SendError, TryRecvError, TrySendError};
 
-use crate::park::Report;
+use crate::park::{Board, Notice, Report};
 use crate::queue;
 use crate::queue::core::{Fail, Patience, Refusal};
+use crate::select::Waitable;
 
 /// A channel without a limit: a send never waits.
 ///
@@ -248,6 +249,17 @@ impl<T> Receiver<T> {
     /// Takes what is there, without waiting.
     pub fn try_iter(&self) -> TryIter<'_, T> {
         TryIter { receiver: self }
+    }
+}
+
+/// Ready when a receive would not have to wait: there is a value, a sender waits at a bound of 0, or the senders are gone.
+impl<T> Waitable for Receiver<T> {
+    fn watch(&self, notice: Notice) {
+        self.end.watch(notice);
+    }
+
+    fn unwatch(&self, board: &Board) {
+        self.end.unwatch(board);
     }
 }
 

@@ -1,6 +1,7 @@
 //! `Mutex`: std's, cooperative.
 //!
-//! The waiting is in `raw_mutex.rs`, the protocol in `hand_over.rs`, the value in `cell.rs`; this file has the public face.
+//! The waiting is in `raw_mutex.rs`, the protocol in `hand_over.rs`, the value in `cell.rs`, what it has in common
+//! with `RwLock` in `shell.rs`; this file has the public face.
 #![forbid(unsafe_code)]
 
 use core::fmt;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use super::cell::{Hold, Locked};
 use super::raw_mutex::{Held, RawMutex};
+use super::shell::{guard_shell, lock_shell};
 use crate::clock::deadline_after;
 
 /// A lock around a value: who holds it has the value to itself.
@@ -64,14 +66,6 @@ impl<T> Mutex<T> {
         Self {
             inner: Locked::new(RawMutex::new(), value),
         }
-    }
-
-    /// The value, for good.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn into_inner(self) -> LockResult<T> {
-        Ok(self.inner.into_inner())
     }
 }
 
@@ -132,24 +126,6 @@ impl<T: ?Sized> Mutex<T> {
     pub fn lock_timeout(&self, d: Duration) -> Option<MutexGuard<'_, T>> {
         self.inner.lock_until(|| deadline_after(d)).map(MutexGuard)
     }
-
-    /// The value, which nobody else can reach.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn get_mut(&mut self) -> LockResult<&mut T> {
-        Ok(self.inner.get_mut())
-    }
-
-    /// False: nothing poisons.
-    #[inline]
-    pub fn is_poisoned(&self) -> bool {
-        false
-    }
-
-    /// Does nothing.
-    #[inline]
-    pub fn clear_poison(&self) {}
 }
 
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
@@ -163,15 +139,6 @@ impl<'a, T: ?Sized> MutexGuard<'a, T> {
     }
 }
 
-impl<T: ?Sized> Deref for MutexGuard<'_, T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
 impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
@@ -179,38 +146,5 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
     }
 }
 
-impl<T> From<T> for Mutex<T> {
-    fn from(value: T) -> Self {
-        Self::new(value)
-    }
-}
-
-impl<T: Default> Default for Mutex<T> {
-    fn default() -> Self {
-        Self::new(T::default())
-    }
-}
-
-impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut d = f.debug_struct("Mutex");
-        match self.try_lock() {
-            Ok(guard) => d.field("data", &&*guard),
-            Err(_) => d.field("data", &format_args!("<locked>")),
-        };
-        d.field("poisoned", &false);
-        d.finish_non_exhaustive()
-    }
-}
-
-impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
+lock_shell!(Mutex, try_lock);
+guard_shell!(MutexGuard);

@@ -250,7 +250,7 @@ impl Once {
     }
 
     fn reason(&self) -> Reason<'_> {
-        Reason::new("initialisation", 0).held_by(HeldBy::Cell(&self.state))
+        Reason::at("initialisation", self).held_by(HeldBy::Cell(&self.state))
     }
 
     #[track_caller]

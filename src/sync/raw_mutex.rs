@@ -81,7 +81,7 @@ impl RawMutex {
             return true;
         }
         let how = How {
-            reasons: &[Reason::new("lock of a mutex", 0).held_by(HeldBy::Cell(self.0.word()))],
+            reasons: &[Reason::at("lock of a mutex", self).held_by(HeldBy::Cell(self.0.word()))],
             deadline: deadline.flatten(),
             report: if deadline.is_some() {
                 TIMED

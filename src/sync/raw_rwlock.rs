@@ -141,7 +141,7 @@ impl RawRwLock {
             Wants::Write => "write lock",
         };
         let how = How {
-            reasons: &[Reason::new(kind, 0).held_by(HeldBy::Cell(&self.writer))],
+            reasons: &[Reason::at(kind, self).held_by(HeldBy::Cell(&self.writer))],
             deadline: deadline.flatten(),
             report: if deadline.is_some() {
                 TIMED

@@ -1,6 +1,7 @@
 //! `RwLock`: std's, cooperative and fair.
 //!
-//! The waiting is in `raw_rwlock.rs`, the value in `cell.rs`; this file has the public face.
+//! The waiting is in `raw_rwlock.rs`, the value in `cell.rs`, what it has in common
+//! with `Mutex` in `shell.rs`; this file has the public face.
 #![forbid(unsafe_code)]
 
 use core::fmt;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use super::cell::{Hold, Locked};
 use super::raw_rwlock::{RawRwLock, ReadHeld, WriteHeld};
+use super::shell::{guard_shell, lock_shell};
 use crate::clock::deadline_after;
 
 /// A lock around a value that many may read at a time, or one may write.
@@ -59,14 +61,6 @@ impl<T> RwLock<T> {
         Self {
             inner: Locked::new(RawRwLock::new(), value),
         }
-    }
-
-    /// The value, for good.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn into_inner(self) -> LockResult<T> {
-        Ok(self.inner.into_inner())
     }
 }
 
@@ -167,24 +161,6 @@ impl<T: ?Sized> RwLock<T> {
         let deadline = Some(deadline_after(d));
         self.inner.write(deadline).map(RwLockWriteGuard)
     }
-
-    /// The value, which nobody else can reach.
-    ///
-    /// # Errors
-    /// Never.
-    pub fn get_mut(&mut self) -> LockResult<&mut T> {
-        Ok(self.inner.get_mut())
-    }
-
-    /// False: nothing poisons.
-    #[inline]
-    pub fn is_poisoned(&self) -> bool {
-        false
-    }
-
-    /// Does nothing.
-    #[inline]
-    pub fn clear_poison(&self) {}
 }
 
 impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
@@ -197,24 +173,6 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     }
 }
 
-impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
 impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
@@ -222,50 +180,6 @@ impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
     }
 }
 
-impl<T> From<T> for RwLock<T> {
-    fn from(value: T) -> Self {
-        Self::new(value)
-    }
-}
-
-impl<T: Default> Default for RwLock<T> {
-    fn default() -> Self {
-        Self::new(T::default())
-    }
-}
-
-impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut d = f.debug_struct("RwLock");
-        match self.try_read() {
-            Ok(guard) => d.field("data", &&*guard),
-            Err(_) => d.field("data", &format_args!("<locked>")),
-        };
-        d.field("poisoned", &false);
-        d.finish_non_exhaustive()
-    }
-}
-
-impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockReadGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockWriteGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: ?Sized + fmt::Display> fmt::Display for RwLockReadGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: ?Sized + fmt::Display> fmt::Display for RwLockWriteGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
+lock_shell!(RwLock, try_read);
+guard_shell!(RwLockReadGuard);
+guard_shell!(RwLockWriteGuard);

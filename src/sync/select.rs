@@ -1,10 +1,10 @@
-//! Permits in a select.
+//! Permits in a select, and semaphores as things of a `wait`.
 #![forbid(unsafe_code)]
 
-use super::semaphore::{Acquiring, BoundedSemaphore, Core, Permit, Semaphore, reason};
-use crate::park::{Arm, Grant, Key, Place, Reason, Selectable, Unparker};
+use super::semaphore::{Acquiring, BoundedSemaphore, Core, Permit, Semaphore};
+use crate::park::{Arm, Board, Grant, Key, Notice, Place, Reason, Selectable, Unparker};
 use crate::select::sealed::{self, Slot};
-use crate::select::{Arms, Select, Source};
+use crate::select::{Arms, Select, Source, Waitable};
 
 /// The arm of a select that takes a permit.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl<'a> Acquire<'a> {
 
 impl Selectable for Acquire<'_> {
     fn reason(&self) -> Reason<'_> {
-        reason()
+        self.place.core.reason()
     }
 
     fn attempt(&mut self) -> bool {
@@ -142,3 +142,21 @@ impl<R, A: Arms<R>> Select<R, A> {
         self.on(semaphore, f)
     }
 }
+
+macro_rules! waitable {
+    ($($name:ident),*) => {$(
+        /// Ready when a permit could be had at once: there is one, and nobody waits for permits. None is taken by that, so
+        /// somebody else may be faster. Who waits like this stands behind all who acquire.
+        impl Waitable for $name {
+            fn watch(&self, notice: Notice) {
+                self.core().watch(notice);
+            }
+
+            fn unwatch(&self, board: &Board) {
+                self.core().unwatch(board);
+            }
+        }
+    )*};
+}
+
+waitable!(Semaphore, BoundedSemaphore);

@@ -27,7 +27,8 @@ use std::time::Duration;
 use super::TIMED;
 use crate::clock::{Instant, deadline_after};
 use crate::park::{
-    Blocked, Grant, How, Lock, Place, Reason, Report, Ticket, Turn, Unparker, WaitQueue, block,
+    Blocked, Board, Grant, How, Lock, Notice, Place, Reason, Report, Ticket, Turn, Unparker,
+    WaitQueue, block,
 };
 
 #[derive(Debug)]
@@ -36,6 +37,15 @@ pub(crate) struct State {
     total: usize,
     /// What each waiter wants.
     pub(super) queue: WaitQueue<usize>,
+    /// Of those who watch until a permit could be had: none is left here while that is so.
+    notices: Vec<Notice>,
+}
+
+/// Who is to hear of a change, once the lock was let go.
+enum Hearer {
+    /// It was given what it wants; there may be more who can be.
+    Waiter(Unparker),
+    Watchers(Vec<Notice>),
 }
 
 impl State {
@@ -49,13 +59,21 @@ impl State {
         free
     }
 
-    /// Gives the first waiter what it wants, if that is there.
+    /// Whether somebody who wants one would have it at once.
+    fn is_ready(&self) -> bool {
+        self.available > 0 && self.queue.is_empty()
+    }
+
+    /// Gives the first waiter what it wants, if that is there. If there is none, those who watch hear of what is left.
     #[inline]
-    fn next(&mut self) -> Option<Unparker> {
+    fn next(&mut self) -> Option<Hearer> {
         let available = self.available;
-        let (wanted, who) = self.queue.give_if(|wanted| *wanted <= available)?;
-        self.available -= wanted;
-        Some(who)
+        if let Some((wanted, who)) = self.queue.give_if(|wanted| *wanted <= available) {
+            self.available -= wanted;
+            return Some(Hearer::Waiter(who));
+        }
+        let watched = !self.notices.is_empty() && self.is_ready();
+        watched.then(|| Hearer::Watchers(core::mem::take(&mut self.notices)))
     }
 }
 
@@ -72,6 +90,7 @@ impl Core {
                 available: permits,
                 total: permits,
                 queue: WaitQueue::new(),
+                notices: Vec::new(),
             }),
         }
     }
@@ -99,7 +118,7 @@ impl Core {
     #[track_caller]
     fn take_slowly(&self, n: usize, deadline: Option<Option<Instant>>) -> bool {
         let how = How {
-            reasons: &[reason()],
+            reasons: &[self.reason()],
             deadline: deadline.flatten(),
             report: if deadline.is_some() {
                 TIMED
@@ -157,20 +176,46 @@ impl Core {
     }
 
     #[cold]
-    fn wake(&self, first: Unparker) {
-        first.unpark();
-        while let Some(next) = self.state.with(State::next) {
-            next.unpark();
+    fn wake(&self, first: Hearer) {
+        let mut next = Some(first);
+        while let Some(hearer) = next {
+            match hearer {
+                Hearer::Waiter(who) => who.unpark(),
+                Hearer::Watchers(watchers) => watchers.iter().for_each(Notice::tell),
+            }
+            next = self.state.with(State::next);
         }
+    }
+
+    /// Has `notice` told once a permit could be had; at once if that is so.
+    pub(super) fn watch(&self, notice: Notice) {
+        let now = self.state.with(|state| {
+            if state.is_ready() {
+                return Some(notice);
+            }
+            state.notices.push(notice);
+            None
+        });
+        if let Some(notice) = now {
+            notice.tell();
+        }
+    }
+
+    /// Takes back the notices of `board`.
+    pub(super) fn unwatch(&self, board: &Board) {
+        let own: Vec<_> = self
+            .state
+            .with(|state| state.notices.extract_if(.., |n| n.is_of(board)).collect());
+        drop(own);
+    }
+
+    pub(super) fn reason(&self) -> Reason<'static> {
+        Reason::at("permit of a semaphore", self)
     }
 
     fn available(&self) -> usize {
         self.state.with(|state| state.available)
     }
-}
-
-pub(super) fn reason() -> Reason<'static> {
-    Reason::new("permit of a semaphore", 0)
 }
 
 /// The semaphore as one sees it that waits for `n`.

@@ -150,7 +150,7 @@ impl WaitGroup {
             return true;
         }
         let how = How {
-            reasons: &[Reason::new("wait for a wait group", 0)],
+            reasons: &[Reason::at("wait for a wait group", self)],
             deadline: deadline(),
             report,
         };

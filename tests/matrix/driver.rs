@@ -34,7 +34,7 @@ use crate::util::Drops;
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 
 /// Beyond all that a program does.
-const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// What is waited for.
 pub(crate) trait Subject {

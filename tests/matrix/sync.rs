@@ -1,7 +1,7 @@
 //! The rows of `greenloom::sync`: locks, condition variables, barriers, one-time cells, wait groups, mpsc.
 //!
-//! `mpsc::Receiver::recv_deadline` has no row: its deadline is one of std's clock, which no seed reproduces. It is
-//! `recv_timeout` for what is left.
+//! `mpsc::Receiver::recv_deadline` has no limit of its own here but a far one: it is of std's clock, which no seed
+//! reproduces. It is `recv_timeout` for what is left.
 #![forbid(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
@@ -17,7 +17,7 @@ use greenloom::sync::{
 use greenloom::time::Instant;
 use greenloom::{spawn, yield_now};
 
-use crate::driver::{Kind, Row, Subject};
+use crate::driver::{Kind, LONG, Row, Subject};
 use crate::util::{Counted, Drops};
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -81,8 +81,26 @@ pub(crate) fn rows() -> Vec<Row> {
             Rc::new(Group(WaitGroup::new()))
         }),
         row!("mpsc::Receiver::recv", Consumed, true, true, |drops, _| {
-            Rc::new(Receiving::new(drops))
+            Rc::new(Receiving::new(drops, |rx| rx.recv().ok()))
         }),
+        row!(
+            "mpsc::Receiver::recv_timeout",
+            Consumed,
+            true,
+            true,
+            |drops, _| { Rc::new(Receiving::new(drops, |rx| rx.recv_timeout(LONG).ok())) }
+        ),
+        row!(
+            "mpsc::Receiver::recv_deadline",
+            Consumed,
+            false,
+            true,
+            |drops, _| {
+                Rc::new(Receiving::new(drops, |rx| {
+                    rx.recv_deadline(std::time::Instant::now() + LONG).ok()
+                }))
+            }
+        ),
         row!(
             "mpsc::SyncSender::send",
             Consumed,
@@ -592,17 +610,20 @@ impl Subject for Group {
 struct Receiving {
     tx: RefCell<Option<mpsc::Sender<Counted>>>,
     rx: mpsc::Receiver<Counted>,
+    /// The call without a limit of the program's.
+    recv: fn(&mpsc::Receiver<Counted>) -> Option<Counted>,
     drops: Drops,
     /// What was found left.
     rest: RefCell<Vec<Counted>>,
 }
 
 impl Receiving {
-    fn new(drops: &Drops) -> Self {
+    fn new(drops: &Drops, recv: fn(&mpsc::Receiver<Counted>) -> Option<Counted>) -> Self {
         let (tx, rx) = mpsc::channel();
         Self {
             tx: RefCell::new(Some(tx)),
             rx,
+            recv,
             drops: drops.clone(),
             rest: RefCell::default(),
         }
@@ -612,7 +633,7 @@ impl Receiving {
 impl Subject for Receiving {
     fn block(&self, _: usize, limit: Option<Duration>, got: &dyn Fn()) {
         let value = match limit {
-            None => self.rx.recv().ok(),
+            None => (self.recv)(&self.rx),
             Some(d) => self.rx.recv_timeout(d).ok(),
         };
         if let Some(_value) = value {
