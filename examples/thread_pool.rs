@@ -68,7 +68,6 @@ fn main() {
     }
     pool.join();
     assert!(threads.lock().expect("no panic under it").len() <= 4);
-    assert!(beside.is_finished(), "it ran while `join` waited");
     let said = beside.join().expect("it returned");
     println!("10 jobs ran on 4 threads at most, and {said}");
 

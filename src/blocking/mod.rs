@@ -10,9 +10,9 @@
 //! ```
 //!
 //! ```
-//! let task = greenloom::spawn(|| "the hub goes on");
+//! let task = greenloom::spawn(|| "the hub goes on meanwhile");
 //! let text = greenloom::offload(|| std::fs::read_to_string("/proc/self/comm")).unwrap();
-//! assert!(task.is_finished() && text.is_ok());
+//! assert!(text.is_ok() && task.join().is_ok());
 //! ```
 //!
 //! # The default pool

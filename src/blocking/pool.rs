@@ -60,13 +60,11 @@ pub fn default_pool() -> &'static ThreadPool {
 /// For what would block the thread: files, C libraries, long computations. On a thread without a hub, it blocks the thread.
 ///
 /// ```
-/// use greenloom::{offload, spawn};
+/// use greenloom::offload;
 ///
-/// let other = spawn(|| 1);
-/// // Blocks a thread of the pool, and this task; the other one runs.
+/// // Keeps a thread of the pool busy, and this task waiting; others run.
 /// let sum: u64 = offload(|| (1..=1000).sum()).unwrap();
 /// assert_eq!(sum, 500_500);
-/// assert!(other.is_finished());
 ///
 /// let error = offload(|| -> u32 { panic!("of the closure") }).unwrap_err();
 /// assert_eq!(error.to_string(), "the job panicked: of the closure");
@@ -77,7 +75,7 @@ pub fn default_pool() -> &'static ThreadPool {
 /// all the same, and what it returns is dropped. So let it own what it works on.
 ///
 /// # Blocking
-/// Switches. Kills and deadlines are delivered here. A wait for `f` is never taken for a deadlock. Called by a thread of the same
+/// Switches, unless `f` has returned before the wait begins. Kills and deadlines are delivered here. A wait for `f` is never taken for a deadlock. Called by a thread of the same
 /// pool, it runs `f` at once.
 ///
 /// # Errors
@@ -114,9 +112,10 @@ fn call<T: Send + 'static>(
         return Err(Failed::Ended(End::Unwinding));
     }
     let cannot = |e| Failed::Error(OffloadError::CannotWait(e));
-    // A kill that has come is delivered before the work begins, and not after.
+    // A kill that has come is delivered before the work begins, and not after. So is the turn of others given up, if the last
+    // calls were all over before the wait (invariant 11).
     if let Some(me) = hot().current.get()
-        && interrupt::due(&me).is_some()
+        && (interrupt::due(&me).is_some() || budget::is_spent(hot()))
         && let Some(end) = budget::breathe(report).map_err(cannot)?
     {
         return Err(Failed::Ended(end));
@@ -138,7 +137,10 @@ fn call<T: Send + 'static>(
     }
     let slot = Abandoned(&*slot, PhantomData);
     match await_slot(slot.0, ticket, None, report) {
-        Ok(result) => result.map_err(Failed::Error),
+        Ok(result) => {
+            budget::spend(hot());
+            result.map_err(Failed::Error)
+        }
         Err(end) => Err(Failed::Ended(end)),
     }
 }
