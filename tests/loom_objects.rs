@@ -35,6 +35,7 @@
 #[path = "../src/park"]
 mod park {
     pub(crate) mod block;
+    pub(crate) mod landing;
     pub(crate) mod notice;
     pub(crate) mod select;
     pub(crate) mod wait_queue;
@@ -46,6 +47,7 @@ mod park {
 
     pub(crate) use self::block::{Blocked, Place, Turn, block, block_after};
     pub(crate) use self::claim::Unparker;
+    pub(crate) use self::landing::{Address, Came, Handed, Lands, block_for, hand};
     pub(crate) use self::lock::Lock;
     pub(crate) use self::notice::{Board, LinkId, Notice};
     pub(crate) use self::select::{Selectable, Selected, select};
@@ -69,12 +71,16 @@ mod park {
             pub(crate) bell: Notify,
         }
 
-        #[derive(Clone, Debug)]
+        #[derive(Clone, Copy, Debug)]
         pub(crate) struct Unparker(pub(crate) &'static Waiter);
 
         impl Unparker {
             pub(crate) fn grant(&self, grant: Grant) -> bool {
                 word::grant(&self.0.word, 1, grant)
+            }
+
+            pub(crate) fn grant_alone(&self, grant: Grant) -> bool {
+                self.grant(grant)
             }
 
             pub(crate) fn unpark(&self) {
@@ -83,6 +89,25 @@ mod park {
 
             pub(crate) fn is(&self, other: &Self) -> bool {
                 core::ptr::eq(self.0, other.0)
+            }
+        }
+
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) struct Wait(Unparker);
+
+        impl Wait {
+            pub(crate) fn open(ticket: &Ticket) -> (Self, Unparker) {
+                word::open(&ticket.0.word, 1);
+                let unparker = Unparker(ticket.0);
+                (Self(unparker), unparker)
+            }
+
+            pub(crate) fn grant(self) -> Option<Grant> {
+                word::granted(&self.0.0.word, 1)
+            }
+
+            pub(crate) fn shut(self) -> bool {
+                word::shut(&self.0.0.word, 1)
             }
         }
 
@@ -153,6 +178,8 @@ mod park {
 
     pub(crate) mod budget {
         use super::{End, Report};
+
+        pub(crate) fn spend_here() {}
 
         pub(crate) fn charge() -> bool {
             false
@@ -228,6 +255,10 @@ mod park {
     pub(crate) trait Waiting {
         fn granted(&self) -> bool;
 
+        fn granted_before(&self) -> bool {
+            self.granted()
+        }
+
         fn cancel(&self) -> bool {
             true
         }
@@ -246,6 +277,10 @@ mod park {
                 word: loom::sync::atomic::AtomicU64::new(0),
                 bell: loom::sync::Notify::new(),
             }))))
+        }
+
+        pub(crate) fn usual() -> Option<Self> {
+            Self::new().ok()
         }
 
         pub(crate) fn must() -> Self {
@@ -361,6 +396,7 @@ mod greenlet {
 
 mod hub {
     pub(crate) mod primitives {
+        pub(crate) use loom::cell::UnsafeCell;
         use std::sync::OnceLock;
 
         pub(crate) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -61,6 +61,10 @@ mod park {
                 word::grant(&self.0.word, self.1, grant)
             }
 
+            pub(crate) fn grant_alone(&self, grant: Grant) -> bool {
+                self.grant(grant)
+            }
+
             pub(crate) fn unpark(&self) {
                 self.0.bell.notify();
             }
@@ -147,7 +151,7 @@ impl Pot {
                 s.there -= 1;
                 return None;
             }
-            Some(s.waiters.push_back(me.clone(), 0, ()))
+            Some(s.waiters.push_alone(me.clone(), ()))
         });
         let Some(key) = key else { return true };
         if patience {
@@ -285,7 +289,7 @@ fn a_payload_has_one_taker() {
         let queue = Arc::new(Lock::new(WaitQueue::new()));
         let me = waiter();
         word::open(&me.0.word, me.1);
-        let key = queue.with(|q| q.push_back(me.clone(), 0, Box::new(7)));
+        let key = queue.with(|q| q.push_alone(me.clone(), Box::new(7)));
         let granter = thread::spawn({
             let queue = queue.clone();
             move || queue.with(|q| q.give()).map(|(payload, _)| payload)

@@ -76,6 +76,10 @@ mod park {
                 word::shut(&self.0.word, 1)
             }
 
+            pub(crate) fn grant_alone(&self, grant: Grant) -> bool {
+                self.grant(grant)
+            }
+
             pub(crate) fn unpark(&self) {
                 self.0.bell.notify();
             }
@@ -181,8 +185,8 @@ impl Locked {
                     return None;
                 }
                 Some(match HandOver::turn(told) {
-                    Turn::Last => queue.push_back(who.clone(), 0, Since(0)),
-                    Turn::First => queue.push_front(who.clone(), 0, Since(0)),
+                    Turn::Last => queue.push_alone(who.clone(), Since(0)),
+                    Turn::First => queue.push_front(who.clone(), Since(0)),
                 })
             });
             let Some(key) = key else { return true };

@@ -19,13 +19,14 @@
 //! on every way out but a grant, before the frame goes: also when it unwinds. A grant takes it out of the queue. A stack that is
 //! leaked stays mapped (invariant 9), and its hub's end takes its waits out of all queues. An address that came out of a queue does nothing.
 
-use core::cell::{Cell, UnsafeCell};
+use core::cell::Cell;
 use core::fmt;
 use core::ptr::NonNull;
 
 use super::block::{Blocked, Place, Turn, block};
 use super::claim::Unparker;
 use super::lock::Lock;
+use super::primitives::UnsafeCell;
 use super::wait_queue::WaitQueue;
 use super::word::Grant;
 use super::{How, Ticket};
@@ -74,13 +75,13 @@ pub(crate) fn hand<L: Lands>(queue: &mut WaitQueue<L>, value: L::Value) -> Hande
             if let Some(Address(landing)) = waiter.address() {
                 // SAFETY: the address lies in a queue whose lock the caller holds, so the frame is there and nobody else
                 // looks at the landing; see the file's head.
-                unsafe { *landing.as_ref().0.get() = in_hand.take() };
+                unsafe { landing.as_ref().0.with_mut(|cell| *cell = in_hand.take()) };
             }
         },
         |waiter, ()| {
             if let Some(Address(landing)) = waiter.address() {
                 // SAFETY: as above: the entry leaves the queue's list only with the owner, who needs the lock for it.
-                in_hand.set(unsafe { (*landing.as_ref().0.get()).take() });
+                in_hand.set(unsafe { landing.as_ref().0.with_mut(|cell| (*cell).take()) });
             }
         },
     );
@@ -136,8 +137,10 @@ struct Landed<'a, P, T, F> {
 impl<P, T, F> Landed<'_, P, T, F> {
     /// What was given. Only after the wait has ended.
     fn take(&self) -> Option<T> {
-        // SAFETY: the table in the file's head: the wait has ended, so the landing is the waiter's alone.
-        unsafe { (*self.landing.0.get()).take() }
+        self.landing.0.with_mut(|cell| {
+            // SAFETY: the table in the file's head: the wait has ended, so the landing is the waiter's alone.
+            unsafe { (*cell).take() }
+        })
     }
 }
 
