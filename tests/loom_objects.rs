@@ -28,6 +28,8 @@
 //! | `state.rs`: `take` admits nobody | deadlock in `a_freed_place_goes_to_who_waits_for_it` |
 //! | `select.rs` of `park`: `round` commits nothing that was granted while it registered | a lost item in `a_select_takes_one_and_leaves_the_other` |
 //! | `block.rs`: `cancel` does not tell that the grant came first | a lost permit in `a_release_and_a_timeout_at_once_lose_no_permit` |
+//! | `landing.rs`: a value is not taken back from who turns out not to wait | panic in `a_send_and_a_timeout_at_once_lose_nothing` |
+//! | `word.rs`: the Release of `grant` to Relaxed | race in `a_freed_place_goes_to_who_waits_for_it` |
 //! | `state.rs`: `watchers` is always empty | deadlock in `a_queue_that_is_ready_is_never_slept_beside` |
 #![cfg(loom)]
 #![allow(dead_code, unreachable_pub)] // the models do not use everything
