@@ -13,6 +13,7 @@
 //! | [`select`] | waiting for the first of several things, or for many one by one |
 //! | [`future`] | `async` code in a task |
 //! | [`io`], [`net`] | waiting for descriptors; TCP |
+//! | [`server`] | servers: a task per connection, limits, an orderly end |
 //! | [`sync`] | locks, semaphores, one-time initialisation: the shape of `std::sync` |
 //! | [`stack`] | sizes of stacks |
 //! | [`inspect`] | dumps: what every task waits for, since when, where |
@@ -32,6 +33,7 @@ mod park;
 pub mod queue;
 mod reactor;
 pub mod select;
+pub mod server;
 pub mod stack;
 pub mod sync;
 pub mod task;
