@@ -163,7 +163,10 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "lends closures a longer life than they have, until the scope ends",
     ),
     ("src/task/big.rs", "runs a closure on another stack"),
-    ("src/net/raw.rs", "`FromRawFd` is unsafe to call"),
+    (
+        "src/net/raw.rs",
+        "`FromRawFd` is unsafe to call; system calls that std does not offer",
+    ),
     ("src/io/os.rs", "system calls that std does not offer"),
 ];
 

@@ -14,9 +14,13 @@
 //!
 //! This module may not know what kind of descriptor it waits for.
 
+mod bell;
+mod copy;
 mod error;
 mod os;
+mod pipe;
 mod place;
+mod poll;
 mod ready;
 mod select;
 pub(crate) mod source;
@@ -27,6 +31,9 @@ pub use std::io::{
     Take, Write, copy, empty, prelude, read_to_string, repeat, sink,
 };
 
+pub use self::copy::{ShutdownWrite, copy_bidirectional};
 pub use self::error::{Closed, ConcurrentUse, Direction, TimeoutElapsed};
+pub use self::pipe::{PipeReader, PipeWriter, pipe};
+pub use self::poll::{PollFd, poll};
 pub use self::ready::{wait_readable, wait_writable};
 pub use self::select::{Readiness, readable, writable};

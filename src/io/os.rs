@@ -1,4 +1,5 @@
-//! What io needs of the system and of memory that safe Rust does not offer: `ppoll`, a hook on `fork`, two atomic cells.
+//! What io needs of the system and of memory that safe Rust does not offer: `ppoll` and epoll, reads and writes of borrowed
+//! descriptors, their mode, event descriptors, hooks on `fork` and `exit`, two atomic cells.
 //!
 //! ```text
 //! TokenCell   0, or the bits of a reactor's Token     written by who registers, read by any thread
@@ -14,7 +15,7 @@ use core::panic::Location;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -94,6 +95,14 @@ pub(super) fn watch_forks() -> io::Result<()> {
     }
 }
 
+/// What to ask of a descriptor in a direction. Hung up and failed are answered in any case.
+pub(super) fn interest(direction: Direction) -> libc::c_short {
+    match direction {
+        Direction::Read => libc::POLLIN | libc::POLLRDHUP,
+        Direction::Write => libc::POLLOUT,
+    }
+}
+
 /// Whether `fd` becomes ready within `timeout` (`None`: however long that takes). Hung up and failed are ready.
 ///
 /// # Errors
@@ -105,24 +114,131 @@ pub(super) fn poll(
 ) -> io::Result<bool> {
     let mut entry = libc::pollfd {
         fd: fd.as_raw_fd(),
-        events: match direction {
-            Direction::Read => libc::POLLIN | libc::POLLRDHUP,
-            Direction::Write => libc::POLLOUT,
-        },
+        events: interest(direction),
         revents: 0,
     };
+    let ready = poll_all(core::slice::from_mut(&mut entry), timeout)?;
+    if entry.revents & libc::POLLNVAL != 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    Ok(ready > 0)
+}
+
+/// How many of `entries` become ready within `timeout` (`None`: however long that takes); each says what it found.
+///
+/// # Errors
+/// `Interrupted`; `ENOMEM`; `EINVAL` if there are more than the process may have descriptors.
+pub(super) fn poll_all(
+    entries: &mut [libc::pollfd],
+    timeout: Option<Duration>,
+) -> io::Result<usize> {
     let timeout = timeout.map(|t| libc::timespec {
         tv_sec: t.as_secs().try_into().unwrap_or(libc::time_t::MAX),
         tv_nsec: t.subsec_nanos().into(),
     });
     let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: one entry that this frame owns, a timeout that is null or in this frame, no signal mask.
-    let ready = unsafe { libc::ppoll(&raw mut entry, 1, timeout, ptr::null()) };
-    match ready {
-        -1 => Err(io::Error::last_os_error()),
-        _ if entry.revents & libc::POLLNVAL != 0 => Err(io::Error::from_raw_os_error(libc::EBADF)),
-        n => Ok(n > 0),
+    let count = entries.len() as libc::nfds_t;
+    // SAFETY: so many entries that the caller lends, a timeout that is null or in this frame, no signal mask.
+    let ready = unsafe { libc::ppoll(entries.as_mut_ptr(), count, timeout, ptr::null()) };
+    usize::try_from(ready).map_err(|_| io::Error::last_os_error())
+}
+
+/// Puts the open file behind `fd` into non-blocking mode, or out of it.
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>, nonblocking: bool) -> io::Result<()> {
+    let mut on = libc::c_int::from(nonblocking);
+    // SAFETY: `FIONBIO` reads one int, which is in this frame.
+    match unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONBIO, &raw mut on) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// A new epoll instance with all of `entries`, each for what it asks. It is readable while any of them is ready.
+///
+/// # Errors
+/// `EPERM` for what is always ready, so ask by [`poll_all`] first; no descriptor could be had.
+pub(super) fn epoll_of(entries: &[libc::pollfd]) -> io::Result<OwnedFd> {
+    // SAFETY: takes a number.
+    let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+    if epoll < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the system has just made it for this call.
+    let epoll = unsafe { OwnedFd::from_raw_fd(epoll) };
+    for (i, entry) in entries.iter().enumerate() {
+        let control = |operation, events: libc::c_short| {
+            let mut event = libc::epoll_event {
+                // The bits of both calls are the same.
+                events: events as u32,
+                u64: 0,
+            };
+            // SAFETY: the event is in this frame.
+            match unsafe { libc::epoll_ctl(epoll.as_raw_fd(), operation, entry.fd, &raw mut event) }
+            {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }
+        };
+        match control(libc::EPOLL_CTL_ADD, entry.events) {
+            // It was there before: for both of what was asked.
+            Err(e) if e.raw_os_error() == Some(libc::EEXIST) => {
+                let same = entries[..=i].iter().filter(|other| other.fd == entry.fd);
+                control(
+                    libc::EPOLL_CTL_MOD,
+                    same.fold(0, |all, other| all | other.events),
+                )?;
+            }
+            other => other?,
+        }
+    }
+    Ok(epoll)
+}
+
+/// Reads once, as the system does it.
+pub(super) fn read(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
+    let len = buf.len().min(isize::MAX as usize);
+    // SAFETY: `buf` is a buffer of at least that length, lent for this call.
+    let n = unsafe { libc::read(fd.as_raw_fd(), buf.as_mut_ptr().cast(), len) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// Writes once, as the system does it.
+pub(super) fn write(fd: BorrowedFd<'_>, buf: &[u8]) -> io::Result<usize> {
+    let len = buf.len().min(isize::MAX as usize);
+    // SAFETY: `buf` is a buffer of at least that length, lent for this call.
+    let n = unsafe { libc::write(fd.as_raw_fd(), buf.as_ptr().cast(), len) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// Has `handler` called when the process ends by `exit` or by the end of `main`. False if the system has no room for it.
+pub(super) fn at_exit(handler: extern "C" fn()) -> bool {
+    // SAFETY: the handler is a function of the program, which is there until its end, and does not unwind: `extern "C"`.
+    unsafe { libc::atexit(handler) == 0 }
+}
+
+impl FromRawFd for super::PipeReader {
+    unsafe fn from_raw_fd(fd: RawFd) -> Self {
+        // SAFETY: the caller's promise is the same: `fd` is open and owned by nobody else.
+        unsafe { OwnedFd::from_raw_fd(fd) }.into()
+    }
+}
+
+impl FromRawFd for super::PipeWriter {
+    unsafe fn from_raw_fd(fd: RawFd) -> Self {
+        // SAFETY: as above.
+        unsafe { OwnedFd::from_raw_fd(fd) }.into()
+    }
+}
+
+/// A new event descriptor: non-blocking, closed by `exec`.
+pub(super) fn event() -> io::Result<OwnedFd> {
+    // SAFETY: takes two numbers.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the system has just made it for this call.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 #[cfg(test)]

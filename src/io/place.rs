@@ -31,7 +31,7 @@
 //! The id of the thread's main greenlet, which no other thread ever has, and the count of forks: in a forked child nothing
 //! is registered, although memory says so. There the kernel's entry is the parent's and is left alone.
 //!
-//! The lock is held for two system calls at most, never across a switch (invariant 5), and not at all by calls that find
+//! The lock is held for a few system calls at most, never across a switch (invariant 5), and not at all by calls that find
 //! the registration at their own hub.
 #![forbid(unsafe_code)]
 
@@ -39,9 +39,11 @@ use core::fmt;
 use core::panic::Location;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::io;
-use std::os::fd::RawFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use super::bell::Bell;
 use super::error::{closed, concurrent};
 use super::os::{self, SiteCell, TokenCell};
 use crate::greenlet::hot::{Hot, Phase, hot};
@@ -131,6 +133,14 @@ fn wake(hot: &'static Hot, waiters: Waiters<Waiter>) {
     }
 }
 
+/// What the lock guards.
+#[derive(Default)]
+struct Shared {
+    home: Option<Home>,
+    /// Of the plain threads that wait in each direction.
+    bells: [Option<Arc<Bell>>; 2],
+}
+
 /// See the file's head.
 pub(super) struct Place {
     fd: RawFd,
@@ -138,7 +148,7 @@ pub(super) struct Place {
     token: TokenCell,
     /// Where the waiter of each direction waits, or waited last.
     sites: [SiteCell; 2],
-    home: Mutex<Option<Home>>,
+    shared: Mutex<Shared>,
 }
 
 impl Place {
@@ -148,7 +158,7 @@ impl Place {
             state: AtomicU64::new(0),
             token: TokenCell::new(),
             sites: [const { SiteCell::new() }; 2],
-            home: Mutex::new(None),
+            shared: Mutex::default(),
         }
     }
 
@@ -214,7 +224,7 @@ impl Place {
         }
     }
 
-    /// Makes a plain thread the one that waits in `direction`.
+    /// Makes this plain thread the one that waits in `direction`.
     pub(super) fn claim_for_thread(
         &self,
         direction: Direction,
@@ -225,9 +235,21 @@ impl Place {
             self.check(state, direction)?;
             if self.exchange(state, state | thread_bit(direction)) {
                 self.sites[direction as usize].set(site);
-                return Ok(ThreadClaim(self, direction));
+                break;
             }
         }
+        let bell = Bell::of_thread();
+        let claim = ThreadClaim {
+            place: self,
+            direction,
+            bell: bell.clone(),
+        };
+        // The order matters: see `bell`.
+        self.lock().bells[direction as usize] = bell;
+        if self.is_closed() {
+            return Err(closed());
+        }
+        Ok(claim)
     }
 
     /// Ends the claim of this hub's task.
@@ -264,7 +286,7 @@ impl Place {
     #[cold]
     fn come_here(&self, hub: &'static Hub, mine: u64) -> io::Result<()> {
         os::watch_forks()?;
-        let mut home = self.lock();
+        let mut shared = self.lock();
         let state = self.state.load(Ordering::Acquire);
         if state & CLOSED != 0 {
             return Err(closed());
@@ -290,11 +312,11 @@ impl Place {
         if !self.exchange(state, state & !(NUMBER | HUBS)) {
             return Ok(());
         }
-        if let Some(old) = home.take() {
+        if let Some(old) = shared.home.take() {
             old.leave(self.fd);
         }
         let token = hub.reactor.borrow_mut().register(self.fd)?;
-        *home = Some(Home {
+        shared.home = Some(Home {
             hub: hub.handle(),
             token,
             forks: os::forks(),
@@ -311,24 +333,30 @@ impl Place {
 
     /// Ends the registration and wakes who waits there, on whichever thread.
     pub(super) fn withdraw(&self) {
-        let mut home = self.lock();
+        let mut shared = self.lock();
         self.state.fetch_and(!NUMBER, Ordering::AcqRel);
-        if let Some(home) = home.take() {
+        if let Some(home) = shared.home.take() {
             home.leave(self.fd);
+        }
+        for bell in shared.bells.iter().flatten() {
+            bell.ring();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Home>> {
+    fn lock(&self) -> MutexGuard<'_, Shared> {
         // Nothing that could panic leaves it half done.
-        self.home.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Out of the epoll instance first, closed afterwards: the other way round a duplicate would keep it in there.
 impl Drop for Place {
     fn drop(&mut self) {
-        let home = self.home.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(home) = home.take() {
+        let shared = self
+            .shared
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(home) = shared.home.take() {
             home.leave(self.fd);
         }
     }
@@ -346,13 +374,51 @@ impl fmt::Debug for Place {
     }
 }
 
+/// Without a bell, a plain thread looks so often whether the handle it waits with was closed.
+const UNTOLD: Duration = Duration::from_millis(100);
+
 /// The wait of a plain thread; ends when dropped.
-pub(super) struct ThreadClaim<'a>(&'a Place, Direction);
+pub(super) struct ThreadClaim<'a> {
+    place: &'a Place,
+    direction: Direction,
+    bell: Option<Arc<Bell>>,
+}
+
+impl ThreadClaim<'_> {
+    /// Waits for at most `left`. True if the call is worth trying again: the descriptor is ready, or the handle closed.
+    ///
+    /// # Errors
+    /// Of the poll.
+    pub(super) fn poll(&self, fd: BorrowedFd<'_>, left: Option<Duration>) -> io::Result<bool> {
+        let Some(bell) = &self.bell else {
+            let slice = left.map_or(UNTOLD, |left| left.min(UNTOLD));
+            return Ok(os::poll(fd, self.direction, Some(slice))? || self.place.is_closed());
+        };
+        let entry = |fd, events| libc::pollfd {
+            fd,
+            events,
+            revents: 0,
+        };
+        let mut entries = [
+            entry(fd.as_raw_fd(), os::interest(self.direction)),
+            entry(bell.fd(), libc::POLLIN),
+        ];
+        let ready = os::poll_all(&mut entries, left)?;
+        if entries[0].revents & libc::POLLNVAL != 0 {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
+        if entries[1].revents != 0 {
+            bell.hush();
+        }
+        Ok(ready > 0)
+    }
+}
 
 impl Drop for ThreadClaim<'_> {
     fn drop(&mut self) {
-        self.0
+        self.place.lock().bells[self.direction as usize] = None;
+        self.place
             .state
-            .fetch_and(!thread_bit(self.1), Ordering::Release);
+            .fetch_and(!thread_bit(self.direction), Ordering::Release);
     }
 }

@@ -1,16 +1,17 @@
 //! Waiting for a descriptor of one's own: what to build a cooperative version of any foreign type from.
 //!
 //! Two calls over the [loop](super::source): the system is asked whether the descriptor is ready, which is the call that
-//! would block. They read and write nothing.
+//! would block. They read and write nothing. Standard input and output are built on the same, as other processes share their
+//! mode.
 #![forbid(unsafe_code)]
 
 use core::panic::Location;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::os;
-use super::source::{Call, Left, Source, Until};
+use super::source::{Call, Left, Source, Until, budgeted};
 use crate::reactor::Direction;
 
 /// Waits until a read from `fd` would not block: there is data, the end of it, a connection to accept, or an error.
@@ -74,25 +75,29 @@ fn wait_for(
         until: timeout.map_or(Until::Ever, Until::within),
         site: Location::caller(),
     };
-    // Waits on a duplicate, which is an entry of its own in the hub's poll: the number itself may be there already, or come
-    // there while this waits, as that of a socket or of another wait.
-    match is_ready(fd, direction) {
-        Ok(()) => Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-            let own = fd.try_clone_to_owned()?;
-            Source::new(own).run(&call, |own| {
-                is_ready(own.as_fd(), direction).map(|()| ((), Left::Unknown))
-            })
-        }
-        Err(e) => Err(e),
-    }
+    run_shared(fd, &call, |_| Ok(()))
 }
 
-/// Asks, and calls it `WouldBlock` if not.
-fn is_ready(fd: BorrowedFd<'_>, direction: Direction) -> io::Result<()> {
-    if os::poll(fd, direction, Some(Duration::ZERO))? {
-        Ok(())
-    } else {
-        Err(io::ErrorKind::WouldBlock.into())
+/// Does `op` on a descriptor whose mode is not ours to change, once the system says that it would not block.
+///
+/// # Errors
+/// Those of `op` and of the [loop](super::source). `op` may say `WouldBlock`: somebody else was faster.
+pub(super) fn run_shared<R>(
+    fd: BorrowedFd<'_>,
+    call: &Call,
+    mut op: impl FnMut(BorrowedFd<'_>) -> io::Result<R>,
+) -> io::Result<R> {
+    let mut attempt = || match os::poll(fd, call.direction, Some(Duration::ZERO)) {
+        Ok(true) => op(fd),
+        Ok(false) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(e) => Err(e),
+    };
+    match budgeted(&mut attempt) {
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+        other => return other,
     }
+    // Waits on a duplicate, which is an entry of its own in the hub's poll: the number itself may be there already, or come
+    // there while this waits, as that of a socket or of another wait.
+    let own = Source::new(fd.try_clone_to_owned()?);
+    own.run(call, |_| Ok((attempt()?, Left::Unknown)))
 }

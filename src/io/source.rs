@@ -31,12 +31,12 @@ use std::thread;
 use std::time::Duration;
 
 use super::error::{closed, outcome};
-use super::os;
+pub(crate) use super::os::set_nonblocking;
 use super::place::Place;
 use crate::clock::{Instant, deadline_after};
 use crate::greenlet::hot::{Hot, Phase, hot};
 use crate::hub::sched::{Hub, Waiter};
-use crate::park::{How, Reason, Report, Ticket, Waiting, budget, park_until};
+use crate::park::{End, How, Reason, Report, Ticket, Waiting, budget, park_until};
 use crate::reactor::{Direction, Emptied, Refused, Token};
 
 /// What a call that succeeded says of the descriptor.
@@ -102,6 +102,20 @@ impl<S: AsFd> Source<S> {
         }
     }
 
+    /// Puts `io` into non-blocking mode.
+    pub(crate) fn adopt(io: S) -> io::Result<Self> {
+        set_nonblocking(io.as_fd(), true)?;
+        Ok(Self::new(io))
+    }
+
+    /// Out of the poll: what is inside, and whether its mode could be put back to what the user set.
+    pub(crate) fn release(self) -> (S, io::Result<()>) {
+        let nonblocking = self.is_nonblocking();
+        let io = self.into_io();
+        let restored = set_nonblocking(io.as_fd(), nonblocking);
+        (io, restored)
+    }
+
     /// What is inside, closed or not. Not for calls that might block.
     pub(crate) fn io(&self) -> &S {
         &self.io
@@ -120,7 +134,7 @@ impl<S: AsFd> Source<S> {
     }
 
     /// Out of the poll, and what is inside.
-    pub(crate) fn into_io(self) -> S {
+    fn into_io(self) -> S {
         let Self { place, io } = self;
         drop(place);
         io
@@ -139,7 +153,6 @@ impl<S: AsFd> Source<S> {
     /// stays open until the drop, so that its number is not another's while somebody still uses it.
     pub(crate) fn close(&self, shut: impl FnOnce(&S)) {
         if self.place.mark_closed() {
-            // Wakes plain threads out of their poll.
             shut(&self.io);
             self.place.withdraw();
         }
@@ -198,6 +211,72 @@ impl<S: AsFd> Source<S> {
         }
     }
 }
+
+impl<S: AsFd> Source<S> {
+    /// As [`run`](Self::run), for calls whose "would block" ends without an event: the system tells nobody when there is room
+    /// in a queue that is somebody else's. Tries again after pauses that grow.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), but never [`ConcurrentUse`](super::ConcurrentUse): several may wait like this.
+    pub(crate) fn run_paced<R>(
+        &self,
+        call: &Call,
+        mut op: impl FnMut(&S) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let mut deadline = None;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match budgeted(|| op(self.open()?)) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && !self.is_nonblocking() => {}
+                other => return other,
+            }
+            let deadline = *deadline.get_or_insert_with(|| call.until.deadline());
+            let ticket = Ticket::new()?;
+            let now = Instant::now();
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let reasons = [Reason::new(call.kind, self.place.fd() as usize)];
+            let until = deadline.map_or(now + pause, |deadline| deadline.min(now + pause));
+            let how = How {
+                reasons: &reasons,
+                deadline: Some(until),
+                report: Report::ALL,
+            };
+            match park_until(ticket, &how, &()) {
+                // The pause has passed; the deadline is looked at after one more try.
+                End::TimedOut => {}
+                end => outcome(end)?,
+            }
+            pause = (pause * 2).min(LAST_PAUSE);
+        }
+    }
+}
+
+/// A call that succeeds without any wait, or is the first try of one: it costs budget like any other.
+///
+/// # Errors
+/// Those of `op`, which is called again if it is interrupted; those of a wait, if the budget is spent.
+pub(super) fn budgeted<R>(mut op: impl FnMut() -> io::Result<R>) -> io::Result<R> {
+    let hot = hot();
+    if budget::is_spent(hot) {
+        budget::breathe(Report::ALL)?.map_or(Ok(()), outcome)?;
+    }
+    loop {
+        match op() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+            Ok(result) => {
+                budget::spend(hot);
+                return Ok(result);
+            }
+        }
+    }
+}
+
+/// Between two tries of [`Source::run_paced`], at first and in the end.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LAST_PAUSE: Duration = Duration::from_millis(16);
 
 /// Whether a wait would only return an error: then the call is worth trying, whatever the bits say.
 fn cannot_wait(hot: &'static Hot) -> bool {
@@ -310,10 +389,10 @@ fn wait_by_poll(
     call: &Call,
     deadline: Option<Instant>,
 ) -> io::Result<()> {
-    let _claim = place.claim_for_thread(call.direction, call.site)?;
+    let claim = place.claim_for_thread(call.direction, call.site)?;
     loop {
         let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
-        match os::poll(fd, call.direction, left) {
+        match claim.poll(fd, left) {
             Ok(true) => return Ok(()),
             Ok(false) if left == Some(Duration::ZERO) => {
                 return Err(io::ErrorKind::TimedOut.into());

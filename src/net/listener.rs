@@ -7,22 +7,18 @@
 //!             closed       new connections are refused by the system, accepts fail; the descriptor lives until the drop
 //! ```
 //!
-//! Its calls are [`Source::run`]; this file parks nowhere else.
+//! Its calls are [`Source::run`](crate::io::source::Source::run); this file parks nowhere else.
 #![forbid(unsafe_code)]
 
-use core::fmt;
 use core::iter::FusedIterator;
-use core::panic::Location;
 use std::io;
 use std::net::{self, SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, SockRef, Type};
 
 use super::addr;
+use super::socket::{Socket, socket_methods, socket_traits};
 use super::stream::TcpStream;
-use crate::io::source::{Call, Left, Source, Until};
-use crate::reactor::Direction;
 
 /// A TCP socket that waits for connections: [`std::net::TcpListener`], cooperative.
 ///
@@ -40,7 +36,7 @@ use crate::reactor::Direction;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct TcpListener {
-    source: Source<net::TcpListener>,
+    socket: Socket<net::TcpListener>,
 }
 
 impl TcpListener {
@@ -67,20 +63,15 @@ impl TcpListener {
     pub fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<Self> {
         addr::each(addr, |addr| {
             let kind = Type::STREAM.nonblocking();
-            let socket = Socket::new(Domain::for_address(addr), kind, None)?;
+            let socket = socket2::Socket::new(Domain::for_address(addr), kind, None)?;
             socket.set_reuse_address(true)?;
             socket.bind(&addr.into())?;
             // The system takes what is beyond its limit for the limit.
             socket.listen(i32::MAX)?;
-            Ok(Self::of(socket.into()))
+            Ok(Self {
+                socket: Socket::of(socket.into()),
+            })
         })
-    }
-
-    /// `listener` is non-blocking.
-    fn of(listener: net::TcpListener) -> Self {
-        Self {
-            source: Source::new(listener),
-        }
     }
 
     /// The address it listens at.
@@ -88,17 +79,7 @@ impl TcpListener {
     /// # Errors
     /// As of every other call: [`Closed`](crate::io::Closed) after [`close`](Self::close).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.source.open()?.local_addr()
-    }
-
-    /// Another handle to the same socket. Each connection is accepted through one of them.
-    ///
-    /// # Errors
-    /// No descriptor could be had; [`Closed`](crate::io::Closed).
-    pub fn try_clone(&self) -> io::Result<Self> {
-        let clone = Self::of(self.source.open()?.try_clone()?);
-        clone.source.set_nonblocking(self.source.is_nonblocking());
-        Ok(clone)
+        self.socket.open()?.local_addr()
     }
 
     /// Takes the oldest connection that waits; waits for one if there is none.
@@ -115,22 +96,8 @@ impl TcpListener {
     /// [`timeout`](crate::timeout) expires.
     #[track_caller]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let call = Call {
-            direction: Direction::Read,
-            kind: "accept of socket",
-            until: Until::Ever,
-            site: Location::caller(),
-        };
-        let (socket, addr) = self.source.run(&call, |listener| {
-            let listener = SockRef::from(listener);
-            loop {
-                match listener.accept4(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC) {
-                    Ok(accepted) => return Ok((accepted, Left::Unknown)),
-                    Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
-                    Err(e) => return Err(e),
-                }
-            }
-        })?;
+        let call = self.socket.reading("accept of socket");
+        let (socket, addr) = self.socket.accept(&call)?;
         let addr = addr.as_socket().ok_or(io::ErrorKind::InvalidData)?;
         Ok((TcpStream::of(socket.into()), addr))
     }
@@ -142,6 +109,11 @@ impl TcpListener {
         Incoming { listener: self }
     }
 
+    /// As [`incoming`](Self::incoming), and owns the listener.
+    pub fn into_incoming(self) -> IntoIncoming {
+        IntoIncoming { listener: self }
+    }
+
     /// Ends it, also under tasks and threads that wait in `accept`: these and all later calls fail with
     /// [`Closed`](crate::io::Closed). New connections are refused at once, and those not yet accepted are reset.
     ///
@@ -151,7 +123,7 @@ impl TcpListener {
     /// Never switches.
     #[doc(alias = "cancel_wait")]
     pub fn close(&self) {
-        self.source.close(|listener| {
+        self.socket.source.close(|listener| {
             // Fails for one that does not listen: then there is nothing to refuse.
             let _ = SockRef::from(listener).shutdown(net::Shutdown::Both);
         });
@@ -162,7 +134,7 @@ impl TcpListener {
     /// # Errors
     /// The system's; [`Closed`](crate::io::Closed).
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.source.open()?.set_ttl(ttl)
+        self.socket.open()?.set_ttl(ttl)
     }
 
     /// The time to live of the packets sent.
@@ -170,104 +142,12 @@ impl TcpListener {
     /// # Errors
     /// The system's; [`Closed`](crate::io::Closed).
     pub fn ttl(&self) -> io::Result<u32> {
-        self.source.open()?.ttl()
-    }
-
-    /// Takes the error that is pending on the socket, if there is one.
-    ///
-    /// # Errors
-    /// The system's; [`Closed`](crate::io::Closed).
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.source.open()?.take_error()
-    }
-
-    /// With `true`, `accept` through this handle returns `WouldBlock` where it would wait.
-    ///
-    /// # Errors
-    /// [`Closed`](crate::io::Closed).
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.source.open()?;
-        self.source.set_nonblocking(nonblocking);
-        Ok(())
-    }
-
-    /// Out of the poll, with the mode of the descriptor as the user set it.
-    fn into_std(self) -> io::Result<net::TcpListener> {
-        let nonblocking = self.source.is_nonblocking();
-        let listener = self.source.into_io();
-        listener.set_nonblocking(nonblocking)?;
-        Ok(listener)
-    }
-
-    /// As [`into_std`](Self::into_std), for conversions that cannot fail.
-    fn into_fd(self) -> OwnedFd {
-        let nonblocking = self.source.is_nonblocking();
-        let listener = self.source.into_io();
-        // Fails only for a descriptor that is none; its next call says so.
-        let _ = listener.set_nonblocking(nonblocking);
-        listener.into()
+        self.socket.open()?.ttl()
     }
 }
 
-/// As std's: address and descriptor.
-impl fmt::Debug for TcpListener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.source.io().fmt(f)
-    }
-}
-
-impl AsFd for TcpListener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.source.io().as_fd()
-    }
-}
-
-impl AsRawFd for TcpListener {
-    fn as_raw_fd(&self) -> RawFd {
-        self.source.io().as_raw_fd()
-    }
-}
-
-impl IntoRawFd for TcpListener {
-    fn into_raw_fd(self) -> RawFd {
-        self.into_fd().into_raw_fd()
-    }
-}
-
-impl From<TcpListener> for OwnedFd {
-    fn from(listener: TcpListener) -> Self {
-        listener.into_fd()
-    }
-}
-
-/// The descriptor is put into non-blocking mode.
-impl From<OwnedFd> for TcpListener {
-    fn from(fd: OwnedFd) -> Self {
-        let listener = net::TcpListener::from(fd);
-        // Fails only for a descriptor that is none; its next call says so.
-        let _ = listener.set_nonblocking(true);
-        Self::of(listener)
-    }
-}
-
-/// The descriptor is put into non-blocking mode.
-impl TryFrom<net::TcpListener> for TcpListener {
-    type Error = io::Error;
-
-    fn try_from(listener: net::TcpListener) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        Ok(Self::of(listener))
-    }
-}
-
-/// The descriptor is put back into blocking mode, unless `set_nonblocking(true)` was asked for.
-impl TryFrom<TcpListener> for net::TcpListener {
-    type Error = io::Error;
-
-    fn try_from(listener: TcpListener) -> io::Result<Self> {
-        listener.into_std()
-    }
-}
+socket_methods!(TcpListener);
+socket_traits!(TcpListener, net::TcpListener);
 
 /// The connections of a [`TcpListener`]: see [`incoming`](TcpListener::incoming).
 #[must_use = "iterators are lazy and do nothing unless consumed"]
@@ -286,3 +166,21 @@ impl Iterator for Incoming<'_> {
 }
 
 impl FusedIterator for Incoming<'_> {}
+
+/// The connections of a [`TcpListener`] that it owns: see [`into_incoming`](TcpListener::into_incoming).
+#[must_use = "iterators are lazy and do nothing unless consumed"]
+#[derive(Debug)]
+pub struct IntoIncoming {
+    listener: TcpListener,
+}
+
+impl Iterator for IntoIncoming {
+    type Item = io::Result<TcpStream>;
+
+    #[track_caller]
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.listener.accept().map(|(stream, _)| stream))
+    }
+}
+
+impl FusedIterator for IntoIncoming {}

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! stream     TcpStream     ─┐
-//! listener   TcpListener   ─┴─► io::source: the would-block loop
+//! listener   TcpListener    │
+//! udp        UdpSocket      ├─► socket: a std socket in io::source, the would-block loop
+//! unix       UnixStream, …  ┘     timeouts   set_read_timeout, set_write_timeout
+//! flow       what all streams do; split: their halves
 //! addr       addresses to try, one after the other
-//! timeouts   set_read_timeout, set_write_timeout
-//! raw        FromRawFd
+//! raw        FromRawFd, system calls
 //! ```
 //!
 //! ```
@@ -47,15 +49,22 @@
 //! the task; without one, they block the thread.
 
 mod addr;
+mod flow;
 mod listener;
 mod raw;
+mod socket;
+mod split;
 mod stream;
 mod timeouts;
+mod udp;
+pub mod unix;
 
 pub use std::net::{
     AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6,
     ToSocketAddrs,
 };
 
-pub use self::listener::{Incoming, TcpListener};
+pub use self::listener::{Incoming, IntoIncoming, TcpListener};
+pub use self::split::{OwnedReadHalf, OwnedWriteHalf, ReuniteError};
 pub use self::stream::TcpStream;
+pub use self::udp::UdpSocket;

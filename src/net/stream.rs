@@ -7,21 +7,22 @@
 //!   peek    ──► Source::run(Read,  recv)     takes nothing out, so being short proves nothing
 //! ```
 //!
-//! Every call that may wait is one [`Source::run`]; this file parks nowhere else.
+//! Every call that may wait is one [`Source::run`](crate::io::source::Source::run); this file parks nowhere else. What it
+//! shares with other streams is in `flow`, what all sockets share in `socket`.
 #![forbid(unsafe_code)]
 
-use core::fmt;
 use core::panic::Location;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::net::{self, Shutdown, SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::io;
+use std::net::{self, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, SockRef, TcpKeepalive, Type};
 
 use super::addr;
-use super::timeouts::{Timeout, not_zero};
-use crate::io::source::{Call, Left, Source, Until};
+use super::flow::{short, stream_traits};
+use super::socket::{Socket, socket_methods, socket_traits, timeout_methods};
+use super::timeouts::not_zero;
+use crate::io::source::{Call, Left, Until};
 use crate::reactor::Direction;
 
 /// A TCP connection: [`std::net::TcpStream`], cooperative.
@@ -29,14 +30,44 @@ use crate::reactor::Direction;
 /// See the [module](super) for what differs. Reading and writing take `&self` too (`&TcpStream` is [`Read`] and [`Write`]),
 /// so one task can read while another writes.
 ///
+/// ```
+/// use greenloom::net::{TcpListener, TcpStream};
+/// use std::{io::{ErrorKind, Read}, time::Duration};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let mut stream = TcpStream::connect(listener.local_addr()?)?;
+/// stream.set_read_timeout(Some(Duration::from_millis(5)))?;
+/// assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), ErrorKind::TimedOut);
+///
+/// let zero = stream.set_read_timeout(Some(Duration::ZERO)).unwrap_err();
+/// assert_eq!(zero.kind(), ErrorKind::InvalidInput);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// [`close`](Self::close) ends it under those who wait:
+///
+/// ```
+/// use greenloom::net::{TcpListener, TcpStream};
+/// use std::{io::Read, rc::Rc};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let stream = Rc::new(TcpStream::connect(listener.local_addr()?)?);
+/// let reader = Rc::clone(&stream);
+/// let reader = greenloom::spawn(move || (&*reader).read(&mut [0; 64]));
+/// greenloom::yield_now(); // the task waits now
+///
+/// stream.close();
+/// let error = reader.join().unwrap().unwrap_err();
+/// assert!(error.get_ref().unwrap().is::<greenloom::io::Closed>());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
 /// The errors of all calls that wait: the system's; `TimedOut` after a timeout of the socket's own or an enclosing
 /// [`timeout`](crate::timeout) ([`TimeoutElapsed`](crate::io::TimeoutElapsed) inside); [`Closed`](crate::io::Closed) after
 /// [`close`](Self::close); [`ConcurrentUse`](crate::io::ConcurrentUse); where nothing can wait,
 /// [`InCallback`](crate::hub::InCallback), [`Unwinding`](crate::hub::Unwinding) or [`Forked`](crate::hub::Forked).
 pub struct TcpStream {
-    source: Source<net::TcpStream>,
-    read_timeout: Timeout,
-    write_timeout: Timeout,
+    pub(super) socket: Socket<net::TcpStream>,
 }
 
 impl TcpStream {
@@ -86,7 +117,7 @@ impl TcpStream {
         site: &'static Location<'static>,
     ) -> io::Result<Self> {
         let kind = Type::STREAM.nonblocking();
-        let socket = Socket::new(Domain::for_address(addr), kind, None)?;
+        let socket = socket2::Socket::new(Domain::for_address(addr), kind, None)?;
         let stream = Self::of(socket.into());
         let call = Call {
             direction: Direction::Write,
@@ -95,7 +126,7 @@ impl TcpStream {
             site,
         };
         let mut begun = false;
-        stream.source.run(&call, |socket| {
+        stream.socket.source.run(&call, |socket| {
             let done = if begun {
                 connected(socket)
             } else {
@@ -110,94 +141,8 @@ impl TcpStream {
     /// `stream` is non-blocking.
     pub(super) fn of(stream: net::TcpStream) -> Self {
         Self {
-            source: Source::new(stream),
-            read_timeout: Timeout::default(),
-            write_timeout: Timeout::default(),
+            socket: Socket::of(stream),
         }
-    }
-
-    #[track_caller]
-    fn reading(&self, kind: &'static str) -> Call {
-        Call {
-            direction: Direction::Read,
-            kind,
-            until: self.read_timeout.until(),
-            site: Location::caller(),
-        }
-    }
-
-    #[track_caller]
-    fn writing(&self) -> Call {
-        Call {
-            direction: Direction::Write,
-            kind: "write to socket",
-            until: self.write_timeout.until(),
-            site: Location::caller(),
-        }
-    }
-
-    #[inline]
-    fn read_call(&self, call: &Call, buf: &mut [u8]) -> io::Result<usize> {
-        self.source.run(call, |mut stream| {
-            let n = stream.read(buf)?;
-            Ok((n, short(n, buf.len())))
-        })
-    }
-
-    #[inline]
-    fn write_call(&self, call: &Call, buf: &[u8]) -> io::Result<usize> {
-        self.source.run(call, |mut stream| {
-            let n = stream.write(buf)?;
-            Ok((n, short(n, buf.len())))
-        })
-    }
-
-    /// Fills `buf` within `timeout`, which is for the whole of it. The socket's own read timeout does not count.
-    ///
-    /// With zero it takes what is there and does not wait.
-    ///
-    /// # Blocking
-    /// Switches.
-    ///
-    /// # Errors
-    /// `TimedOut`; `UnexpectedEof`. How much was read is then unknown, as with [`Read::read_exact`].
-    #[track_caller]
-    pub fn read_exact_timeout(&self, mut buf: &mut [u8], timeout: Duration) -> io::Result<()> {
-        let call = Call {
-            until: Until::within(timeout),
-            ..self.reading("read of socket")
-        };
-        while !buf.is_empty() {
-            match self.read_call(&call, buf)? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                n => buf = &mut buf[n..],
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes all of `buf` within `timeout`, which is for the whole of it. The socket's own write timeout does not count.
-    ///
-    /// With zero it gives the system what that takes at once and does not wait.
-    ///
-    /// # Blocking
-    /// Switches.
-    ///
-    /// # Errors
-    /// `TimedOut`. How much was written is then unknown, as with [`Write::write_all`].
-    #[track_caller]
-    pub fn write_all_timeout(&self, mut buf: &[u8], timeout: Duration) -> io::Result<()> {
-        let call = Call {
-            until: Until::within(timeout),
-            ..self.writing()
-        };
-        while !buf.is_empty() {
-            match self.write_call(&call, buf)? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                n => buf = &buf[n..],
-            }
-        }
-        Ok(())
     }
 
     /// Reads without taking anything out: the next read gets the same. 0 at the end of the stream.
@@ -209,49 +154,10 @@ impl TcpStream {
     /// See the type.
     #[track_caller]
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        let call = self.reading("peek at socket");
-        self.source
+        let call = self.socket.reading("peek at socket");
+        self.socket
+            .source
             .run(&call, |stream| Ok((stream.peek(buf)?, Left::Unknown)))
-    }
-
-    /// Ends one direction of the connection, or both. Tasks that wait there, also through a clone, find the end of the
-    /// stream or `BrokenPipe`.
-    ///
-    /// # Errors
-    /// The system's; `NotConnected`.
-    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        self.source.open()?.shutdown(how)
-    }
-
-    /// Ends the connection, also under tasks and threads that read or write: these and all later calls through this
-    /// handle fail with [`Closed`](crate::io::Closed). Clones find the connection shut down.
-    ///
-    /// From any thread, and again and again. The descriptor is closed by the drop.
-    ///
-    /// ```
-    /// use greenloom::net::{TcpListener, TcpStream};
-    /// use std::{io::Read, rc::Rc};
-    ///
-    /// let listener = TcpListener::bind("127.0.0.1:0")?;
-    /// let stream = Rc::new(TcpStream::connect(listener.local_addr()?)?);
-    /// let reader = Rc::clone(&stream);
-    /// let reader = greenloom::spawn(move || (&*reader).read(&mut [0; 64]));
-    /// greenloom::yield_now(); // the task waits now
-    ///
-    /// stream.close();
-    /// let error = reader.join().unwrap().unwrap_err();
-    /// assert!(error.get_ref().unwrap().is::<greenloom::io::Closed>());
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    ///
-    /// # Blocking
-    /// Never switches.
-    #[doc(alias = "cancel_wait")]
-    pub fn close(&self) {
-        self.source.close(|stream| {
-            // Fails if the peer has reset it: then it is shut already.
-            let _ = stream.shutdown(Shutdown::Both);
-        });
     }
 
     /// The address of the other side.
@@ -259,7 +165,7 @@ impl TcpStream {
     /// # Errors
     /// The system's; [`Closed`](crate::io::Closed).
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.source.open()?.peer_addr()
+        self.socket.open()?.peer_addr()
     }
 
     /// The address of this side.
@@ -267,72 +173,7 @@ impl TcpStream {
     /// # Errors
     /// The system's; [`Closed`](crate::io::Closed).
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.source.open()?.local_addr()
-    }
-
-    /// Another handle to the same connection. It has timeouts of its own, set to the same at first.
-    ///
-    /// # Errors
-    /// No descriptor could be had; [`Closed`](crate::io::Closed).
-    pub fn try_clone(&self) -> io::Result<Self> {
-        let clone = Self {
-            source: Source::new(self.source.open()?.try_clone()?),
-            read_timeout: self.read_timeout.copy(),
-            write_timeout: self.write_timeout.copy(),
-        };
-        clone.source.set_nonblocking(self.source.is_nonblocking());
-        Ok(clone)
-    }
-
-    /// How long a read through this handle waits at most; `None`, as at first, for however long it takes.
-    ///
-    /// ```
-    /// use greenloom::net::{TcpListener, TcpStream};
-    /// use std::{io::{ErrorKind, Read}, time::Duration};
-    ///
-    /// let listener = TcpListener::bind("127.0.0.1:0")?;
-    /// let mut stream = TcpStream::connect(listener.local_addr()?)?;
-    /// stream.set_read_timeout(Some(Duration::from_millis(5)))?;
-    /// assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), ErrorKind::TimedOut);
-    ///
-    /// let zero = stream.set_read_timeout(Some(Duration::ZERO)).unwrap_err();
-    /// assert_eq!(zero.kind(), ErrorKind::InvalidInput);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// `InvalidInput` if it is zero; [`Closed`](crate::io::Closed).
-    #[doc(alias = "settimeout")]
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.source.open()?;
-        self.read_timeout.set(timeout)
-    }
-
-    /// How long a write through this handle waits at most; `None`, as at first, for however long it takes.
-    ///
-    /// # Errors
-    /// `InvalidInput` if it is zero; [`Closed`](crate::io::Closed).
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.source.open()?;
-        self.write_timeout.set(timeout)
-    }
-
-    /// What [`set_read_timeout`](Self::set_read_timeout) set. What is beyond 584 years has become that.
-    ///
-    /// # Errors
-    /// [`Closed`](crate::io::Closed).
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        self.source.open()?;
-        Ok(self.read_timeout.get())
-    }
-
-    /// What [`set_write_timeout`](Self::set_write_timeout) set. What is beyond 584 years has become that.
-    ///
-    /// # Errors
-    /// [`Closed`](crate::io::Closed).
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        self.source.open()?;
-        Ok(self.write_timeout.get())
+        self.socket.open()?.local_addr()
     }
 
     /// With `true`, small writes are sent at once instead of being gathered.
@@ -340,7 +181,7 @@ impl TcpStream {
     /// # Errors
     /// The system's; [`Closed`](crate::io::Closed).
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.source.open()?.set_nodelay(nodelay)
+        self.socket.open()?.set_nodelay(nodelay)
     }
 
     /// Whether small writes are sent at once.
@@ -348,7 +189,7 @@ impl TcpStream {
     /// # Errors
     /// The system's; [`Closed`](crate::io::Closed).
     pub fn nodelay(&self) -> io::Result<bool> {
-        self.source.open()?.nodelay()
+        self.socket.open()?.nodelay()
     }
 
     /// Sets the time to live of the packets sent.
@@ -356,7 +197,7 @@ impl TcpStream {
     /// # Errors
     /// The system's; [`Closed`](crate::io::Closed).
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.source.open()?.set_ttl(ttl)
+        self.socket.open()?.set_ttl(ttl)
     }
 
     /// The time to live of the packets sent.
@@ -364,49 +205,62 @@ impl TcpStream {
     /// # Errors
     /// The system's; [`Closed`](crate::io::Closed).
     pub fn ttl(&self) -> io::Result<u32> {
-        self.source.open()?.ttl()
+        self.socket.open()?.ttl()
     }
 
-    /// Takes the error that is pending on the socket, if there is one.
+    /// What the drop does with data that the peer has not taken yet. `None`, as at first: the system goes on sending it.
+    /// With zero it is thrown away, and the peer finds the connection reset. With more, the drop blocks the thread for at
+    /// most so long, in whole seconds: seldom what a task wants.
     ///
     /// # Errors
     /// The system's; [`Closed`](crate::io::Closed).
-    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.source.open()?.take_error()
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        self.socket.options()?.set_linger(linger)
     }
 
-    /// With `true`, calls through this handle return `WouldBlock` where they would wait.
+    /// What [`set_linger`](Self::set_linger) set.
     ///
     /// # Errors
-    /// [`Closed`](crate::io::Closed).
-    pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        self.source.open()?;
-        self.source.set_nonblocking(nonblocking);
-        Ok(())
+    /// The system's; [`Closed`](crate::io::Closed).
+    pub fn linger(&self) -> io::Result<Option<Duration>> {
+        self.socket.options()?.linger()
     }
 
-    /// Out of the poll, with the mode of the descriptor as the user set it.
-    fn into_fd(self) -> OwnedFd {
-        let nonblocking = self.source.is_nonblocking();
-        let stream = self.source.into_io();
-        // Fails only for a descriptor that is none; its next call says so.
-        let _ = stream.set_nonblocking(nonblocking);
-        stream.into()
+    /// Asks the peer whether it is still there when nothing has come for `idle`, in whole seconds; one that is not, ends the
+    /// connection. `None`, as at first: never.
+    ///
+    /// # Errors
+    /// The system's, among them `InvalidInput` if `idle` is less than a second; [`Closed`](crate::io::Closed).
+    pub fn set_keepalive(&self, idle: Option<Duration>) -> io::Result<()> {
+        let options = self.socket.options()?;
+        match idle {
+            None => options.set_keepalive(false),
+            // Sets both.
+            Some(idle) => options.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
+        }
+    }
+
+    /// What [`set_keepalive`](Self::set_keepalive) set.
+    ///
+    /// # Errors
+    /// The system's; [`Closed`](crate::io::Closed).
+    pub fn keepalive(&self) -> io::Result<Option<Duration>> {
+        let options = self.socket.options()?;
+        if options.keepalive()? {
+            options.tcp_keepalive_time().map(Some)
+        } else {
+            Ok(None)
+        }
     }
 }
 
-/// `n` of `wanted` were transferred. None at all of some is the end of the stream, which stays.
-#[inline]
-fn short(n: usize, wanted: usize) -> Left {
-    if n > 0 && n < wanted {
-        Left::Nothing
-    } else {
-        Left::Unknown
-    }
-}
+stream_traits!(TcpStream, short);
+socket_methods!(TcpStream);
+timeout_methods!(TcpStream);
+socket_traits!(TcpStream, net::TcpStream);
 
 /// Starts to connect. `WouldBlock` if it takes its time.
-fn begin_connect(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
+fn begin_connect(socket: &socket2::Socket, addr: SocketAddr) -> io::Result<()> {
     match socket.connect(&addr.into()) {
         // Interrupted, it goes on by itself: calling again would be wrong.
         Err(e) if matches!(e.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => {
@@ -429,157 +283,5 @@ fn connected(socket: &net::TcpStream) -> io::Result<()> {
         Ok(_) => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::NotConnected => Err(io::ErrorKind::WouldBlock.into()),
         Err(e) => Err(e),
-    }
-}
-
-/// # Blocking
-/// Switches if there is nothing to read, and now and then if there always is.
-impl Read for &TcpStream {
-    #[inline]
-    #[track_caller]
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let call = self.reading("read of socket");
-        self.read_call(&call, buf)
-    }
-
-    #[track_caller]
-    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let call = self.reading("read of socket");
-        let wanted = bufs.iter().map(|buf| buf.len()).sum();
-        self.source.run(&call, |mut stream| {
-            let n = stream.read_vectored(bufs)?;
-            Ok((n, short(n, wanted)))
-        })
-    }
-}
-
-/// # Blocking
-/// Switches if the peer does not take what was written before, and now and then if it always does.
-impl Write for &TcpStream {
-    #[inline]
-    #[track_caller]
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let call = self.writing();
-        self.write_call(&call, buf)
-    }
-
-    #[track_caller]
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let call = self.writing();
-        let wanted: usize = bufs.iter().map(|buf| buf.len()).sum();
-        self.source.run(&call, |mut stream| {
-            let n = stream.write_vectored(bufs)?;
-            Ok((n, short(n, wanted)))
-        })
-    }
-
-    /// Nothing is held back here: does nothing.
-    #[inline]
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// See [`Read for &TcpStream`](#impl-Read-for-%26TcpStream).
-impl Read for TcpStream {
-    #[inline]
-    #[track_caller]
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(buf)
-    }
-
-    #[track_caller]
-    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        (&*self).read_vectored(bufs)
-    }
-}
-
-/// See [`Write for &TcpStream`](#impl-Write-for-%26TcpStream).
-impl Write for TcpStream {
-    #[inline]
-    #[track_caller]
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        (&*self).write(buf)
-    }
-
-    #[track_caller]
-    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*self).write_vectored(bufs)
-    }
-
-    #[inline]
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// As std's: both addresses and the descriptor.
-impl fmt::Debug for TcpStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.source.io().fmt(f)
-    }
-}
-
-impl AsFd for TcpStream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.source.io().as_fd()
-    }
-}
-
-impl AsRawFd for TcpStream {
-    fn as_raw_fd(&self) -> RawFd {
-        self.source.io().as_raw_fd()
-    }
-}
-
-impl IntoRawFd for TcpStream {
-    fn into_raw_fd(self) -> RawFd {
-        self.into_fd().into_raw_fd()
-    }
-}
-
-/// The descriptor is put back into blocking mode, unless `set_nonblocking(true)` was asked for.
-impl From<TcpStream> for OwnedFd {
-    fn from(stream: TcpStream) -> Self {
-        stream.into_fd()
-    }
-}
-
-/// The descriptor is put into non-blocking mode.
-impl From<OwnedFd> for TcpStream {
-    fn from(fd: OwnedFd) -> Self {
-        let stream = net::TcpStream::from(fd);
-        // Fails only for a descriptor that is none; its next call says so.
-        let _ = stream.set_nonblocking(true);
-        Self::of(stream)
-    }
-}
-
-/// The descriptor is put into non-blocking mode; its timeouts are taken over.
-impl TryFrom<net::TcpStream> for TcpStream {
-    type Error = io::Error;
-
-    fn try_from(stream: net::TcpStream) -> io::Result<Self> {
-        stream.set_nonblocking(true)?;
-        let (read, write) = (stream.read_timeout()?, stream.write_timeout()?);
-        let stream = Self::of(stream);
-        stream.read_timeout.set(read)?;
-        stream.write_timeout.set(write)?;
-        Ok(stream)
-    }
-}
-
-/// The descriptor is put back into blocking mode, unless `set_nonblocking(true)` was asked for, and is given the timeouts.
-impl TryFrom<TcpStream> for net::TcpStream {
-    type Error = io::Error;
-
-    fn try_from(stream: TcpStream) -> io::Result<Self> {
-        let nonblocking = stream.source.is_nonblocking();
-        let (read, write) = (stream.read_timeout.get(), stream.write_timeout.get());
-        let stream = stream.source.into_io();
-        stream.set_nonblocking(nonblocking)?;
-        stream.set_read_timeout(read)?;
-        stream.set_write_timeout(write)?;
-        Ok(stream)
     }
 }
