@@ -32,9 +32,12 @@ where
 {
     let core = &*door.core;
     let lane = &core.lanes[door.lane];
+    let Some(listener) = lane.listener() else {
+        return;
+    };
     let mut backoff = Backoff::new();
     while lane.wait_for_room(core.settings.pool) {
-        let (verdict, error) = match lane.listener.accept() {
+        let (verdict, error) = match listener.accept() {
             Ok((stream, peer)) => match admit(&door, handler, stream, peer) {
                 Ok(()) => {
                     backoff.succeeded();

@@ -154,7 +154,8 @@ impl<L: Listener> Core<L> {
 
 /// One hub's part.
 pub(super) struct Lane<L> {
-    pub(super) listener: L,
+    /// Until nothing accepts any more: then its descriptor is closed, whoever still has a handle to the server.
+    listener: Mutex<Option<Arc<L>>>,
     state: Mutex<State>,
     nudge: Event,
     quiet: Event,
@@ -195,7 +196,7 @@ impl State {
 impl<L: Listener> Lane<L> {
     fn new(listener: L) -> Self {
         Self {
-            listener,
+            listener: Mutex::new(Some(Arc::new(listener))),
             state: Mutex::new(State {
                 slots: Slab::new(),
                 accepting: true,
@@ -214,6 +215,11 @@ impl<L: Listener> Lane<L> {
         lock(&self.state)
     }
 
+    /// What accepts, if it still does.
+    pub(super) fn listener(&self) -> Option<Arc<L>> {
+        lock(&self.listener).clone()
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.lock().closed
     }
@@ -224,7 +230,9 @@ impl<L: Listener> Lane<L> {
             state.closed = true;
             state.is_quiet()
         };
-        self.listener.close();
+        if let Some(listener) = self.listener() {
+            listener.close();
+        }
         self.nudge.set();
         if quiet {
             self.quiet.set();
@@ -410,6 +418,8 @@ impl<L: Listener> Drop for Door<L> {
     fn drop(&mut self) {
         let lane = &self.core.lanes[self.lane];
         lane.close();
+        let listener = lock(&lane.listener).take();
+        drop(listener);
         let over = {
             let mut state = lane.lock();
             state.accepting = false;

@@ -3,7 +3,7 @@
 //! ```text
 //!   addr ────────┐ Listen::open(n lanes)
 //!   TcpListener ─┤──► n listeners ──► Listener: accept, close, …      one per lane
-//!   UnixListener ┘
+//!   UnixListener ┘                       datagrams: datagram.rs
 //! ```
 //!
 //! An address gives every lane a socket of its own, all bound to it by `SO_REUSEPORT`: the system deals connections out
@@ -19,6 +19,7 @@ use std::os::fd::OwnedFd;
 
 use socket2::{Domain, SockRef, Socket, Type};
 
+use crate::net::unix::{self, UnixListener, UnixStream};
 use crate::net::{TcpListener, TcpStream};
 
 mod sealed {
@@ -125,37 +126,96 @@ impl Listen for TcpListener {
     }
 }
 
+impl Sealed for UnixListener {}
+
+impl Listener for UnixListener {
+    type Stream = UnixStream;
+    type Addr = unix::SocketAddr;
+
+    fn accept(&self) -> io::Result<(UnixStream, unix::SocketAddr)> {
+        Self::accept(self)
+    }
+
+    fn close(&self) {
+        Self::close(self);
+    }
+
+    fn local_addr(&self) -> io::Result<unix::SocketAddr> {
+        Self::local_addr(self)
+    }
+
+    fn again(stream: &UnixStream) -> io::Result<UnixStream> {
+        stream.try_clone()
+    }
+}
+
+impl Listen for UnixListener {
+    type Listener = Self;
+
+    fn open(self, how: Opening) -> io::Result<Vec<Self>> {
+        if how.backlog.is_some() {
+            SockRef::from(&self).listen(how.backlog())?;
+        }
+        shared(self, how.lanes, Self::try_clone)
+    }
+}
+
 impl<A: ToSocketAddrs> Sealed for A {}
 
 impl<A: ToSocketAddrs> Listen for A {
     type Listener = TcpListener;
 
     fn open(self, how: Opening) -> io::Result<Vec<TcpListener>> {
-        let mut last = None;
-        for addr in self.to_socket_addrs()? {
-            match bind_all(addr, how) {
-                Ok(listeners) => return Ok(listeners),
-                Err(e) => last = Some(e),
-            }
-        }
-        Err(last.unwrap_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "the name has no address to try",
-            )
-        }))
+        first_of(self, |addr| all_at(addr, how.lanes, |addr| bind(addr, how)))
     }
 }
 
-fn bind_all(addr: SocketAddr, how: Opening) -> io::Result<Vec<TcpListener>> {
-    let first = bind(addr, how)?;
-    // With port 0 the system has chosen: the others go where the first is.
-    let addr = first.local_addr()?;
-    let mut listeners = vec![first];
-    while listeners.len() < how.lanes {
-        listeners.push(bind(addr, how)?);
+/// What `f` makes of the first address by which it succeeds; its last error otherwise.
+pub(super) fn first_of<T>(
+    addrs: impl ToSocketAddrs,
+    mut f: impl FnMut(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut last = None;
+    for addr in addrs.to_socket_addrs()? {
+        match f(addr) {
+            Ok(value) => return Ok(value),
+            Err(e) => last = Some(e),
+        }
     }
-    Ok(listeners)
+    Err(last.unwrap_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the name has no address to try",
+        )
+    }))
+}
+
+/// A socket made by `bind`.
+pub(super) trait Bound {
+    /// Where it is.
+    fn addr(&self) -> io::Result<SocketAddr>;
+}
+
+impl Bound for TcpListener {
+    fn addr(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+}
+
+/// `n` sockets at one address.
+pub(super) fn all_at<T: Bound>(
+    addr: SocketAddr,
+    n: usize,
+    bind: impl Fn(SocketAddr) -> io::Result<T>,
+) -> io::Result<Vec<T>> {
+    let first = bind(addr)?;
+    // With port 0 the system has chosen: the others go where the first is.
+    let addr = first.addr()?;
+    let mut all = vec![first];
+    while all.len() < n {
+        all.push(bind(addr)?);
+    }
+    Ok(all)
 }
 
 fn bind(addr: SocketAddr, how: Opening) -> io::Result<TcpListener> {
@@ -174,7 +234,11 @@ fn bind(addr: SocketAddr, how: Opening) -> io::Result<TcpListener> {
 }
 
 /// `n` handles to one listener.
-fn shared<L>(listener: L, n: usize, again: fn(&L) -> io::Result<L>) -> io::Result<Vec<L>> {
+pub(super) fn shared<L>(
+    listener: L,
+    n: usize,
+    again: fn(&L) -> io::Result<L>,
+) -> io::Result<Vec<L>> {
     let mut listeners = Vec::with_capacity(n);
     for _ in 1..n {
         listeners.push(again(&listener)?);

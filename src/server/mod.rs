@@ -1,4 +1,4 @@
-//! Servers: a task per connection, a limit on how many, and an orderly end.
+//! Servers: a task per connection or datagram, a limit on how many, and an orderly end.
 //!
 //! ```text
 //! StreamServer::builder(addr) ─ settings ─ serve(handler) ──► ServerHandle: stop, wait, close
@@ -13,6 +13,7 @@
 //! builder    what is set before the start           listen    what can be listened at, the seam under a lane
 //! handle     what can be done after it              scarce    which errors of an accept pass, and how long it waits
 //! lanes      slots, and the count of what is left   accept    the loop of a lane, the task of a connection
+//! datagram   the same for datagrams
 //! ```
 //!
 //! ```
@@ -60,6 +61,7 @@
 
 mod accept;
 mod builder;
+mod datagram;
 mod handle;
 mod lanes;
 mod listen;
@@ -68,5 +70,6 @@ mod scarce;
 mod tests;
 
 pub use self::builder::{Builder, Here, StreamServer, Threads};
+pub use self::datagram::{DatagramBuilder, DatagramServer, Datagrams, Receive, Reply};
 pub use self::handle::{ServerHandle, Stopped};
 pub use self::listen::{Listen, Listener};

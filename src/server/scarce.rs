@@ -36,9 +36,11 @@ pub(super) fn verdict(error: &io::Error) -> Verdict {
     }
     match error.raw_os_error() {
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => Verdict::Scarce,
-        // accept(2): Linux passes errors that are pending on the new socket, and a firewall may forbid it.
+        // accept(2): Linux passes errors that are pending on the new socket, and a firewall may forbid it. A socket for
+        // datagrams tells by ECONNREFUSED that one which it sent has found nobody.
         Some(
             libc::ECONNABORTED
+            | libc::ECONNREFUSED
             | libc::ECONNRESET
             | libc::ENETDOWN
             | libc::EPROTO

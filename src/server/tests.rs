@@ -146,7 +146,8 @@ fn gives_way_while_it_passes_over_errors() {
         turns.join().unwrap();
         assert!(
             !server.core.lanes[0]
-                .listener
+                .listener()
+                .unwrap()
                 .steps
                 .lock()
                 .unwrap()
