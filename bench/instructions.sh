@@ -21,7 +21,7 @@ count() {
 }
 
 printf '%-20s %s\n' operation instructions
-for kind in raw-pair root-greenlet greenlet-greenlet yield spawn-1 spawn-1000; do
+for kind in raw-pair root-greenlet greenlet-greenlet yield spawn-1 spawn-1000 round-trip queue-item; do
     a=$(count "$kind" "$short")
     b=$(count "$kind" "$long")
     if [ -z "$a" ] || [ -z "$b" ]; then

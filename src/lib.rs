@@ -12,9 +12,10 @@
 //! | [`event`] | what tasks wait for: events, results that come later, cancel tokens |
 //! | [`select`] | waiting for the first of several things, or for many one by one |
 //! | [`future`] | `async` code in a task |
-//! | [`io`], [`net`] | waiting for descriptors; TCP |
+//! | [`io`], [`net`] | pipes, standard input and output, waiting for descriptors; sockets |
 //! | [`server`] | servers: a task per connection, limits, an orderly end |
 //! | [`sync`] | locks, semaphores, one-time initialisation: the shape of `std::sync` |
+//! | [`thread`] | the shape of `std::thread` over tasks |
 //! | [`stack`] | sizes of stacks |
 //! | [`inspect`] | dumps: what every task waits for, since when, where |
 //!
@@ -37,8 +38,10 @@ pub mod server;
 pub mod stack;
 pub mod sync;
 pub mod task;
+pub mod thread;
 pub mod time;
 mod timers;
 
 pub use task::{current, join_all, spawn, spawn_later, timeout, yield_now};
+pub use thread::thread_local;
 pub use time::sleep;

@@ -1,4 +1,4 @@
-//! Deadlines in order: a heap from which any timer can be cancelled, by forgetting it.
+//! Deadlines in order: any number of timers, any of which can be cancelled, by forgetting it.
 //!
 //! ```text
 //!   TimerId {slot, generation}          8 bytes, Copy, stale ids are recognised
@@ -6,38 +6,37 @@
 //!        ▼
 //!   nodes[slot] = {key, sequence, generation, flags}
 //!                          ▲
-//!   coarse: [ {deadline, sequence, slot}, … ]     two 4-ary heaps: fine timers apart from the others,
-//!   fine:   [ {deadline, sequence, slot}, … ]     so that the earliest of each kind is known at once
+//!   coarse: calendar of {deadline, sequence, slot}    fine timers apart from the others,
+//!   fine:   calendar of {deadline, sequence, slot}    so that the earliest of each kind is known at once
 //! ```
 //!
 //! A timer is *pending* from `insert` to the one `cancel` or `pop_expired` that returns its key; afterwards
 //! its id means nothing, also once its slot has been used again. Timers leave in the order of their deadlines,
-//! those of one deadline in the order they came, across both heaps. A fine one asks to be woken for more
+//! those of one deadline in the order they came, across both calendars. A fine one asks to be woken for more
 //! exactly than by the millisecond; a daemon does not keep its hub alive.
 //!
-//! A timer that is cancelled leaves its entry behind: dead, as its slot's node is gone or is another's. Holds between
-//! calls: the first entry of each heap is alive, and of all its entries at most half are dead, or `SPARE`. So to cancel costs O(1),
-//! amortised, and sifting touches nothing but the heap: in one of a hundred thousand, noting where each entry went
-//! would cost more than all the rest.
+//! A timer that is cancelled leaves its entry behind: dead, as its slot's node is gone or is another's. So to cancel costs O(1), amortised,
+//! and sorting touches nothing but entries: in a heap of a hundred thousand, noting where each entry went
+//! would cost more than all the rest. `calendar.rs` sees to it that the dead do not pile up.
 //!
 //! `insert` is O(1) for deadlines that grow, as those of equal timeouts do, and O(log n) at worst, as is
-//! `pop_expired`. Four children to a node halve the depth, and lie side by side.
+//! `pop_expired`.
 //!
-//! A pure data structure: it never reads the time, calls no one, and gives no memory back. It allocates only
-//! where more timers are pending than ever before, or than were reserved, or for the dead among them.
+//! A pure data structure: it never reads the time, and calls no one. It allocates only
+//! where more timers are pending than ever before, or than were reserved, for the dead among them, or when very many are
+//! first sorted by days.
 #![forbid(unsafe_code)]
 
 use std::num::NonZeroU32;
 
 use slab::Slab;
 
+use self::calendar::{Calendar, SPARE};
+use self::heap::Entry;
 use crate::clock::Instant;
 
-/// Dead entries that are not worth clearing away.
-const SPARE: usize = 64;
-
-/// Children per heap node.
-const ARITY: usize = 4;
+mod calendar;
+mod heap;
 
 /// What a timer asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,8 +82,8 @@ struct Node<K> {
 #[derive(Debug)]
 pub(crate) struct Timers<K: Copy> {
     nodes: Slab<Node<K>>,
-    coarse: Heap,
-    fine: Heap,
+    coarse: Calendar,
+    fine: Calendar,
     /// Of the next timer. Orders those of one deadline; 64 bits do not wrap within any uptime.
     sequence: u64,
     /// Of the next timer. Wraps: an id is mistaken for another only if that other came into the same slot
@@ -99,8 +98,8 @@ impl<K: Copy> Timers<K> {
     pub(crate) const fn new() -> Self {
         Self {
             nodes: Slab::new(),
-            coarse: Heap::new(),
-            fine: Heap::new(),
+            coarse: Calendar::new(),
+            fine: Calendar::new(),
             sequence: 0,
             generation: NonZeroU32::MIN,
             live: 0,
@@ -114,8 +113,8 @@ impl<K: Copy> Timers<K> {
     )]
     pub(crate) fn reserve(&mut self, additional: usize) {
         self.nodes.reserve(additional);
-        for heap in [&mut self.coarse, &mut self.fine] {
-            heap.entries.reserve(2 * additional + SPARE + 1);
+        for calendar in [&mut self.coarse, &mut self.fine] {
+            calendar.reserve(2 * additional + SPARE + 1);
         }
     }
 
@@ -153,7 +152,7 @@ impl<K: Copy> Timers<K> {
             flags,
         });
         let slot = u32::try_from(slot).expect("fewer timers than 2^32 fit into memory");
-        let heap = if flags.fine {
+        let calendar = if flags.fine {
             &mut self.fine
         } else {
             &mut self.coarse
@@ -163,7 +162,7 @@ impl<K: Copy> Timers<K> {
             sequence,
             slot,
         };
-        heap.push(entry);
+        calendar.push(entry, is_alive(&self.nodes));
         TimerId { slot, generation }
     }
 
@@ -175,12 +174,12 @@ impl<K: Copy> Timers<K> {
         }
         let (fine, sequence) = (node.flags.fine, node.sequence);
         let key = self.release(id.slot);
-        let heap = if fine {
+        let calendar = if fine {
             &mut self.fine
         } else {
             &mut self.coarse
         };
-        heap.forget(sequence, &self.nodes);
+        calendar.forget(sequence, is_alive(&self.nodes));
         Some(key)
     }
 
@@ -198,32 +197,56 @@ impl<K: Copy> Timers<K> {
 
     /// The earliest deadline of the fine timers.
     pub(crate) fn next_fine(&self) -> Option<Instant> {
-        self.fine.entries.first().map(|entry| entry.deadline)
+        self.fine.first().map(|entry| entry.deadline)
     }
 
     /// The earliest deadline of the timers that are not fine.
     pub(crate) fn next_coarse(&self) -> Option<Instant> {
-        self.coarse.entries.first().map(|entry| entry.deadline)
+        self.coarse.first().map(|entry| entry.deadline)
     }
 
     /// Takes out the first timer, if its deadline is not after `now`.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the hub takes several, the tests one")
+    )]
     pub(crate) fn pop_expired(&mut self, now: Instant) -> Option<(Instant, K)> {
-        let (entry, fine) = self.first().filter(|(entry, _)| entry.deadline <= now)?;
-        let heap = if fine {
-            &mut self.fine
-        } else {
-            &mut self.coarse
-        };
-        heap.pop();
-        let node = self.nodes.remove(entry.slot as usize);
-        self.live -= usize::from(!node.flags.daemon);
-        heap.bury(&self.nodes);
-        Some((entry.deadline, node.key))
+        let deadline = self.first()?.0.deadline;
+        let mut one = [None];
+        self.pop_all_expired(now, &mut one);
+        one[0].map(|key| (deadline, key))
     }
 
-    /// The first timer of both heaps, and whether it is the fine one's.
+    /// Takes out as many of the first timers as there is room for in `out`, if their deadlines are not after `now`, and says how
+    /// many: fewer than there is room for are all.
+    ///
+    /// In two steps, because the nodes of many timers lie far apart: the memory is asked for all of them at once.
+    pub(crate) fn pop_all_expired(&mut self, now: Instant, out: &mut [Option<K>]) -> usize {
+        const STEP: usize = 16;
+        let mut slots = [0u32; STEP];
+        let room = out.len().min(STEP);
+        let mut n = 0;
+        while n < room
+            && let Some((entry, fine)) = self.first().filter(|(entry, _)| entry.deadline <= now)
+        {
+            let calendar = if fine {
+                &mut self.fine
+            } else {
+                &mut self.coarse
+            };
+            calendar.pop(is_alive(&self.nodes));
+            slots[n] = entry.slot;
+            n += 1;
+        }
+        for (slot, key) in slots[..n].iter().zip(out) {
+            *key = Some(self.release(*slot));
+        }
+        n
+    }
+
+    /// The first timer of both calendars, and whether it is the fine one's.
     fn first(&self) -> Option<(Entry, bool)> {
-        match (self.coarse.entries.first(), self.fine.entries.first()) {
+        match (self.coarse.first(), self.fine.first()) {
             (Some(coarse), Some(fine)) if fine < coarse => Some((*fine, true)),
             (Some(coarse), _) => Some((*coarse, false)),
             (None, Some(fine)) => Some((*fine, true)),
@@ -231,7 +254,7 @@ impl<K: Copy> Timers<K> {
         }
     }
 
-    /// Gives up the slot of a timer that has left its heap.
+    /// Gives up the slot of a timer that has left its calendar.
     fn release(&mut self, slot: u32) -> K {
         let node = self.nodes.remove(slot as usize);
         self.live -= usize::from(!node.flags.daemon);
@@ -239,111 +262,12 @@ impl<K: Copy> Timers<K> {
     }
 }
 
-/// What a heap orders. The derived order is that of the fields: deadline, then sequence, which is unique.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry {
-    deadline: Instant,
-    sequence: u64,
-    slot: u32,
-}
-
-impl Entry {
-    /// Whether it is that of a pending timer.
-    fn is_alive<K>(&self, nodes: &Slab<Node<K>>) -> bool {
+/// Whether an entry is that of a pending timer.
+fn is_alive<K>(nodes: &Slab<Node<K>>) -> impl Fn(&Entry) -> bool + '_ {
+    |entry| {
         nodes
-            .get(self.slot as usize)
-            .is_some_and(|node| node.sequence == self.sequence)
-    }
-}
-
-/// A 4-ary min-heap, some of whose entries are dead; see the file's head.
-#[derive(Debug)]
-struct Heap {
-    /// No entry is smaller than its parent.
-    entries: Vec<Entry>,
-    /// How many are dead.
-    dead: usize,
-}
-
-impl Heap {
-    const fn new() -> Self {
-        Self {
-            entries: Vec::new(),
-            dead: 0,
-        }
-    }
-
-    fn push(&mut self, entry: Entry) {
-        self.entries.push(entry);
-        self.sift_up(self.entries.len() - 1, entry);
-    }
-
-    /// Takes out the first entry.
-    fn pop(&mut self) {
-        if let Some(last) = self.entries.pop()
-            && !self.entries.is_empty()
-        {
-            self.sift_down(0, last);
-        }
-    }
-
-    /// The timer with this sequence is not pending any more, so its entry is dead.
-    fn forget<K>(&mut self, sequence: u64, nodes: &Slab<Node<K>>) {
-        // Most that are cancelled were set last, or would have been next.
-        if self.entries.last().is_some_and(|e| e.sequence == sequence) {
-            self.entries.pop();
-            return self.bury(nodes);
-        }
-        self.dead += 1;
-        self.bury(nodes);
-        if self.dead > SPARE && self.dead > self.entries.len() / 2 {
-            self.entries.retain(|entry| entry.is_alive(nodes));
-            self.dead = 0;
-            for place in (0..self.entries.len().div_ceil(ARITY)).rev() {
-                self.sift_down(place, self.entries[place]);
-            }
-        }
-    }
-
-    /// Removes the dead that have come first.
-    fn bury<K>(&mut self, nodes: &Slab<Node<K>>) {
-        while self.dead > 0
-            && let Some(first) = self.entries.first()
-            && !first.is_alive(nodes)
-        {
-            self.pop();
-            self.dead -= 1;
-        }
-    }
-
-    /// Moves the hole at `place` up to where `entry` belongs, and fills it.
-    fn sift_up(&mut self, mut place: usize, entry: Entry) {
-        while place > 0 {
-            let parent = (place - 1) / ARITY;
-            if self.entries[parent] < entry {
-                break;
-            }
-            self.entries[place] = self.entries[parent];
-            place = parent;
-        }
-        self.entries[place] = entry;
-    }
-
-    /// Moves the hole at `place` down to where `entry` belongs, and fills it.
-    fn sift_down(&mut self, mut place: usize, entry: Entry) {
-        loop {
-            let first = place * ARITY + 1;
-            let children = first..self.entries.len().min(first + ARITY);
-            let Some(least) = children.min_by_key(|&child| self.entries[child]) else {
-                break;
-            };
-            if entry < self.entries[least] {
-                break;
-            }
-            self.entries[place] = self.entries[least];
-            place = least;
-        }
-        self.entries[place] = entry;
+            .get(entry.slot as usize)
+            .is_some_and(|node| node.sequence == entry.sequence)
     }
 }
 

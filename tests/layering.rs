@@ -65,7 +65,7 @@ const LAYERS: &[&[Module]] = &[
 ];
 
 /// Macros live at the crate root whatever file they are written in: name and home.
-const ROOT_MACROS: &[(&str, &str)] = &[("local", "task")];
+const ROOT_MACROS: &[(&str, &str)] = &[("local", "task"), ("thread_local", "thread")];
 
 /// The files that may hold `unsafe`, each with its reason. A name that ends in `/` is a folder.
 const UNSAFE_FILES: &[(&str, &str)] = &[
@@ -76,6 +76,10 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     (
         "src/greenlet/engine.rs",
         "the only file that resumes and suspends",
+    ),
+    (
+        "src/greenlet/switching.rs",
+        "moves values out of the frames of senders",
     ),
     (
         "src/greenlet/control.rs",
@@ -145,6 +149,10 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "file descriptors and system calls of the poll",
     ),
     (
+        "src/park/landing.rs",
+        "gives values into the frames of waiters",
+    ),
+    (
         "src/park/lock.rs",
         "the one raw cell under locks, queues and events",
     ),
@@ -163,6 +171,10 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "lends closures a longer life than they have, until the scope ends",
     ),
     ("src/task/big.rs", "runs a closure on another stack"),
+    (
+        "src/thread/scope.rs",
+        "makes the reference to a scope one to a wrapper of the same layout",
+    ),
     (
         "src/net/raw.rs",
         "`FromRawFd` is unsafe to call; system calls that std does not offer",

@@ -62,7 +62,7 @@ fn the_drop_of_the_writing_half_is_the_end_for_the_peer_only() {
     let mut reply = [0; 5];
     read.read_exact(&mut reply).unwrap();
     assert_eq!(&reply, b"reply");
-    let broken = (&mut &*read.as_ref()).write(b"x").unwrap_err();
+    let broken = { read.as_ref() }.write(b"x").unwrap_err();
     assert_eq!(broken.kind(), ErrorKind::BrokenPipe);
 }
 
@@ -100,7 +100,7 @@ fn a_forgotten_writing_half_leaves_its_direction_open() {
     write.forget();
     let late = b.read_exact_timeout(&mut [0], SHORT).unwrap_err();
     assert_eq!(late.kind(), ErrorKind::TimedOut);
-    (&*read.as_ref()).write_all(b"x").unwrap();
+    { read.as_ref() }.write_all(b"x").unwrap();
     b.read_exact_timeout(&mut [0], LONG).unwrap();
     drop(read);
     let end = b.read_exact_timeout(&mut [0], LONG).unwrap_err();

@@ -20,7 +20,9 @@ usage: bench switch|yield|spawn|locks|queues|select|sleepers|echo|million|all [O
 the parts that it starts, useful by hand:
   --child CASE                    one launch; also million-tasks, instructions-raw-pair, instructions-root-greenlet,
                                   instructions-greenlet-greenlet, instructions-yield,
-                                  instructions-spawn-1, instructions-spawn-1000
+                                  instructions-spawn-1, instructions-spawn-1000,
+                                  instructions-round-trip, instructions-queue-item,
+                                  instructions-two-hubs
   --serve bare|greenloom|two-hubs  echo server on loopback [--port 0] [--core C]
   --serve bare-http               what answers every read with the same HTTP reply
                                   (each of these ends after [--for SECONDS], 600)

@@ -184,7 +184,7 @@ impl Selectable for Rise<'_> {
         self.key = self
             .latch
             .state
-            .with(|s| (!self.latch.is_up()).then(|| s.waiters.push_back(who.clone(), arm, ())));
+            .with(|s| (!self.latch.is_up()).then(|| s.waiters.push_back(*who, arm, ())));
         self.key.is_none()
     }
 

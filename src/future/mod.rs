@@ -54,7 +54,7 @@ impl Waiting for Parked<'_> {
 
 impl Drop for Parked<'_> {
     fn drop(&mut self) {
-        drop(self.0.parked.with(Option::take));
+        self.0.parked.with(Option::take);
     }
 }
 

@@ -27,7 +27,7 @@ use super::error::SwitchError;
 use super::hot::{Hot, hot};
 use super::interrupt::KillPayload;
 use super::seed::{self, AREA, AREA_ALIGN, SeedRef, Subject};
-use super::{report, trace};
+use super::{report, switching, trace};
 
 /// Larger bodies and values live in a box.
 const INLINE_MAX: usize = 1024;
@@ -187,13 +187,13 @@ where
         let special = super::control::attention::KIND | super::control::attention::TRACE;
         let first = if c.attention.get() & special != 0 {
             // SAFETY: the inbox has type `In`.
-            match unsafe { engine::arrive::<In>(hot, c, inbox) } {
+            match unsafe { switching::arrive::<In>(hot, c, inbox) } {
                 Ok(first) => first,
                 Err(_) => std::panic::resume_unwind(Box::new(KillPayload)),
             }
         } else {
             // SAFETY: an ordinary value of the inbox's type is in flight.
-            unsafe { engine::take_message::<In>(hot) }
+            unsafe { switching::take_message::<In>(hot) }
         };
         let value = body(&current, first);
         // SAFETY: the taken body leaves room for an `Out`.
@@ -438,10 +438,10 @@ where
 
 impl<T> SwitchError<T> {
     /// How control came without a value, as an error of the wait.
-    pub(super) fn from_arrival(arrival: engine::Arrival) -> Self {
+    pub(super) fn from_arrival(arrival: switching::Arrival) -> Self {
         match arrival {
-            engine::Arrival::Exited => SwitchError::Exited,
-            engine::Arrival::Deadlock(d) => SwitchError::Deadlock(d),
+            switching::Arrival::Exited => SwitchError::Exited,
+            switching::Arrival::Deadlock(d) => SwitchError::Deadlock(d),
         }
     }
 }

@@ -349,6 +349,12 @@ impl ControlRef {
         self.0
     }
 
+    /// The word on which its waits are granted.
+    #[inline(always)]
+    pub(crate) fn grant_word(self) -> &'static AtomicU64 {
+        &self.0.grant
+    }
+
     /// The address, for messages that travel through other threads.
     #[inline(always)]
     pub(crate) fn address(self) -> usize {

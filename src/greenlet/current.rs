@@ -10,7 +10,7 @@ use super::control::{ControlRef, FIRST_SERIAL, attention};
 use super::error::{KillError, ParentError, SwitchError};
 use super::handle::{Greenlet, describe};
 use super::hot::hot;
-use super::{ending, engine, family, interrupt};
+use super::{ending, engine, family, interrupt, switching};
 
 /// The running greenlet: what its body gets, and what [`scope`](super::scope) gives to its closure.
 ///
@@ -75,7 +75,7 @@ impl<In, Out> Current<In, Out> {
     #[inline(always)]
     pub fn switch<T>(&self, to: &Greenlet<T>, value: T) -> Result<In, SwitchError<T>> {
         // SAFETY: `self` and `to` are typed by their inboxes since these were made.
-        unsafe { engine::switch(self.control, self.inbox, to.control, to.inbox, value) }
+        unsafe { switching::switch(self.control, self.inbox, to.control, to.inbox, value) }
     }
 
     /// Waits for the next message to this inbox, with control in the hub: other tasks run meanwhile.
@@ -92,7 +92,7 @@ impl<In, Out> Current<In, Out> {
     /// With what is thrown at this wait, or the panic of a child.
     pub fn receive(&self) -> Result<In, SwitchError<()>> {
         // SAFETY: `self` is typed by its inbox.
-        unsafe { engine::receive(self.control, self.inbox) }
+        unsafe { switching::receive(self.control, self.inbox) }
     }
 
     /// Raises `payload` at the pending wait of `to`, as if it panicked there (without the panic hook), and waits here.
@@ -114,7 +114,7 @@ impl<In, Out> Current<In, Out> {
         payload: Box<dyn Any + Send>,
     ) -> Result<In, SwitchError<Box<dyn Any + Send>>> {
         // SAFETY: `self` is typed by its inbox.
-        unsafe { engine::throw(self.control, self.inbox, to.control, to.inbox, payload) }
+        unsafe { switching::throw(self.control, self.inbox, to.control, to.inbox, payload) }
     }
 
     /// Ends `g`: unwinds it where it is suspended or parked, runs its destructors, and returns when it is dead.

@@ -15,9 +15,10 @@ use core::panic::Location;
 use super::body::{self, Finish};
 use super::control::{ControlRef, INBOX_GENERATOR, INBOX_YIELD, State, attention, flag};
 use super::ending;
-use super::engine::{self, Arrival, Birth, Came};
+use super::engine::{self, Birth};
 use super::hot::{Phase, hot};
 use super::scope::{self, Core};
+use super::switching::{self, Arrival, Came};
 use super::wake;
 use super::{family, probe, trace};
 use crate::stack::StackSize;
@@ -147,7 +148,7 @@ impl<'s, T: 's> Generator<'s, T> {
         let _leave = Leave(c, self.id);
         if c.waiting.get() == INBOX_YIELD {
             // SAFETY: a body at `INBOX_YIELD`, and one that starts, expects no message.
-            unsafe { engine::hand(hot, me, INBOX_GENERATOR, c, core::ptr::null_mut()) };
+            unsafe { switching::hand(hot, me, INBOX_GENERATOR, c, core::ptr::null_mut()) };
         } else {
             // An interrupted caller left it parked: it will find us.
             me.waiting.set(INBOX_GENERATOR);
@@ -155,10 +156,10 @@ impl<'s, T: 's> Generator<'s, T> {
         }
         // What comes is an item in flight, the body's end, or an interruption of this wait. Not `arrive`: the body's
         // result, unlike what it yields, is `()`.
-        match engine::came(hot, me, INBOX_GENERATOR) {
+        match switching::came(hot, me, INBOX_GENERATOR) {
             Came::Value => {
                 // SAFETY: only `yield_` of this body's `Yield<T>` sends to this wait: a `T`.
-                let item = unsafe { engine::take_message::<T>(hot) };
+                let item = unsafe { switching::take_message::<T>(hot) };
                 trace::woken(me);
                 Some(item)
             }
@@ -231,7 +232,9 @@ impl<T> Yield<T> {
                 (Some(value), Some(caller)) => {
                     let mut value = core::mem::ManuallyDrop::new(value);
                     // SAFETY: `next` waits for a `T` at `message`, and moves it out.
-                    unsafe { engine::hand(hot, me, INBOX_YIELD, caller, (&raw mut value).cast()) };
+                    unsafe {
+                        switching::hand(hot, me, INBOX_YIELD, caller, (&raw mut value).cast())
+                    };
                 }
                 (rest, _) => {
                     item = rest;

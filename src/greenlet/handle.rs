@@ -9,7 +9,7 @@ use core::marker::PhantomData;
 use super::control::{ControlRef, State, flag};
 use super::error::SwitchError;
 use super::hot::{Phase, hot};
-use super::{engine, family, run_queue};
+use super::{engine, family, run_queue, switching};
 
 /// A handle to an inbox of a greenlet: what [`Current::switch`](super::Current::switch) sends to.
 ///
@@ -117,7 +117,7 @@ impl<M: 'static> Greenlet<M> {
         }
         // SAFETY: the innermost inbox has a type that is `M` up to lifetimes, and it has none: `M` is plain, or the
         // inbox was published by a caller with a `'static` type.
-        unsafe { engine::switch::<M, M>(me, inbox, self.control, self.inbox, v) }
+        unsafe { switching::switch::<M, M>(me, inbox, self.control, self.inbox, v) }
     }
 }
 

@@ -59,6 +59,7 @@ pub(crate) mod report;
 pub(crate) mod run_queue;
 mod scope;
 pub(crate) mod seed;
+mod switching;
 mod thread_end;
 pub(crate) mod trace;
 mod unwinding;

@@ -73,7 +73,7 @@ pub(crate) fn look(hot: &'static Hot, me: ControlRef, c: ControlRef) -> Result<V
 /// The waiter's part, for every wait to call when control comes back to it: before it looks at anything else. The wait
 /// is as it was before, and this returns when it ends.
 #[inline]
-pub(super) fn answer_all(hot: &'static Hot, me: ControlRef) {
+pub(crate) fn answer_all(hot: &'static Hot, me: ControlRef) {
     while me.attention.get() & attention::PROBE != 0 {
         answer(hot, me);
     }

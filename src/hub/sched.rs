@@ -413,20 +413,12 @@ impl Hub {
             return;
         }
         let now = self.clock.now();
-        // Some at a time, so that the sleepers' control blocks are on their way while the heap is searched for the next.
+        // Some at a time, so that the sleepers' control blocks come together.
         let mut expired = [None; 16];
         loop {
-            let mut n = 0;
-            {
-                let mut timers = self.timers.borrow_mut();
-                while n < expired.len()
-                    && let Some((_, alarm)) = timers.pop_expired(now)
-                {
-                    let (Alarm::Wake(c, _) | Alarm::Interrupt(c, _)) = alarm;
-                    prefetch_for_wake(c);
-                    expired[n] = Some(alarm);
-                    n += 1;
-                }
+            let n = self.timers.borrow_mut().pop_all_expired(now, &mut expired);
+            for Alarm::Wake(c, _) | Alarm::Interrupt(c, _) in expired[..n].iter().flatten() {
+                prefetch_for_wake(*c);
             }
             for alarm in expired[..n].iter().flatten() {
                 match *alarm {

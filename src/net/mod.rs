@@ -33,10 +33,12 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! [`unix`] has the sockets of `std::os::unix::net`.
+//!
 //! # Differences from `std::net`
 //!
 //! - `close` ends a socket under those who wait on it. `read_exact_timeout` and `write_all_timeout` have one deadline for
-//!   the whole.
+//!   the whole. `into_split` makes two handles of a stream.
 //! - Two tasks that would wait in the same direction of one socket: the second gets [`ConcurrentUse`](crate::io::ConcurrentUse).
 //!   The same holds for tasks of two threads in any direction.
 //! - Timeouts and `set_nonblocking` are this handle's, not the file's: a clone has its own. The kind of a timeout is

@@ -3,8 +3,11 @@
 //! A file of its own so that the others need no unsafe code. It knows nothing of waiting.
 
 use core::mem::MaybeUninit;
+use core::slice;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use socket2::{SockAddr, SockRef};
 
 use super::unix::{UCred, UnixDatagram, UnixListener, UnixStream};
 use super::{TcpListener, TcpStream, UdpSocket};
@@ -25,15 +28,16 @@ macro_rules! from_raw_fd {
 from_raw_fd!(TcpListener, TcpStream, UdpSocket);
 from_raw_fd!(UnixDatagram, UnixListener, UnixStream);
 
-/// Receives, and leaves it there.
+/// Receives, and leaves it there; where it came from, too.
 ///
 /// # Errors
 /// The system's.
-pub(super) fn peek(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<usize> {
-    let (start, len) = (buf.as_mut_ptr().cast(), buf.len());
-    // SAFETY: `buf` is a buffer of that length, lent for this call.
-    let n = unsafe { libc::recv(fd.as_raw_fd(), start, len, libc::MSG_PEEK) };
-    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+pub(super) fn peek_from(fd: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<(usize, SockAddr)> {
+    let (start, len) = (buf.as_mut_ptr().cast::<MaybeUninit<u8>>(), buf.len());
+    // SAFETY: the same bytes, lent for this call. socket2 promises to write only what was received into them, so that all
+    // of `buf` is initialised afterwards as well.
+    let buf = unsafe { slice::from_raw_parts_mut(start, len) };
+    SockRef::from(&fd).peek_from(buf)
 }
 
 /// Who is at the other end of a Unix socket.

@@ -123,7 +123,6 @@ impl<S: AsFd> Socket<S> {
     pub(super) fn from_std(io: S) -> io::Result<Self> {
         let options = SockRef::from(&io);
         let (read, write) = (options.read_timeout()?, options.write_timeout()?);
-        drop(options);
         let socket = Self::adopt(io)?;
         socket.read_timeout.set(read)?;
         socket.write_timeout.set(write)?;
@@ -138,7 +137,6 @@ impl<S: AsFd> Socket<S> {
         let options = SockRef::from(&io);
         options.set_read_timeout(read)?;
         options.set_write_timeout(write)?;
-        drop(options);
         Ok(io)
     }
 }

@@ -27,7 +27,7 @@ use crate::reactor::Direction;
 
 /// A TCP connection: [`std::net::TcpStream`], cooperative.
 ///
-/// See the [module](super) for what differs. Reading and writing take `&self` too (`&TcpStream` is [`Read`] and [`Write`]),
+/// See the [module](super) for what differs. Reading and writing take `&self` too (`&TcpStream` is `Read` and `Write`),
 /// so one task can read while another writes.
 ///
 /// ```

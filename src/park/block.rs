@@ -12,7 +12,7 @@
 //! [`Place::left`]. A waiter that was granted and whose hub then ends never runs again: [`Place::refund`] gives on what it got.
 #![forbid(unsafe_code)]
 
-use super::claim::Claim;
+use super::claim::Wait;
 use super::lock::Lock;
 use super::wait_queue::{Key, WaitQueue};
 use super::word::Grant;
@@ -71,32 +71,32 @@ pub(crate) fn block_after<P: Place, R>(
     enter: impl FnOnce(&mut P::State) -> Result<R, (P::Payload, Turn)>,
     queued: impl FnOnce(),
 ) -> Blocked<R, P::Payload> {
-    let claim = Claim::new(&ticket);
+    let (wait, who) = Wait::open(&ticket);
     let entered = place.lock().with(|state| match enter(state) {
         Ok(r) => Ok(r),
         Err((payload, turn)) => {
             let waiters = P::waiters(state);
-            let who = claim.unparker().clone();
             Err(match turn {
-                Turn::Last => waiters.push_back(who, 0, payload),
-                Turn::First => waiters.push_front(who, 0, payload),
+                Turn::Last => waiters.push_alone(who, payload),
+                Turn::First => waiters.push_front(who, payload),
             })
         }
     });
     let key = match entered {
+        // Nobody knows of the wait: it needs no shutting.
         Ok(r) => return Blocked::Now(r),
         Err(key) => key,
     };
     let mut waiter = Waiter {
         place,
-        claim,
+        wait,
         key: Some(key),
     };
     queued();
     match park_until(ticket, how, &waiter) {
         End::Granted => {
             waiter.key = None;
-            match waiter.claim.grant() {
+            match wait.grant() {
                 Some(grant) => Blocked::Granted(grant),
                 None => unreachable!("a wait that ended granted was not"),
             }
@@ -119,7 +119,7 @@ pub(crate) enum Turn {
 
 struct Waiter<'a, P: Place> {
     place: &'a P,
-    claim: Claim,
+    wait: Wait,
     /// `None` once the entry is not its own any more.
     key: Option<Key>,
 }
@@ -139,15 +139,21 @@ impl<P: Place> Waiter<'_, P> {
 
 impl<P: Place> Waiting for Waiter<'_, P> {
     fn granted(&self) -> bool {
-        self.claim.granted()
+        self.wait.grant().is_some()
+    }
+
+    #[inline]
+    fn granted_before(&self) -> bool {
+        // It has just been opened.
+        false
     }
 
     fn cancel(&self) -> bool {
-        self.claim.shut()
+        self.wait.shut()
     }
 
     fn abandon(&self) {
-        if self.claim.shut() {
+        if self.wait.shut() {
             if let Some(key) = self.key {
                 let payload = self
                     .place
@@ -157,7 +163,7 @@ impl<P: Place> Waiting for Waiter<'_, P> {
                 core::mem::forget(payload);
             }
             self.place.left();
-        } else if let Some(grant) = self.claim.grant() {
+        } else if let Some(grant) = self.wait.grant() {
             self.place.refund(grant);
         }
     }
@@ -167,7 +173,7 @@ impl<P: Place> Drop for Waiter<'_, P> {
     fn drop(&mut self) {
         if self.key.is_some() {
             // It unwinds, so it was not granted: park_until cancels before it raises anything.
-            self.claim.shut();
+            self.wait.shut();
             drop(self.leave());
         }
     }

@@ -95,6 +95,11 @@ pub(crate) fn charge() -> bool {
     }
 }
 
+/// As [`spend`], on the calling thread.
+pub(crate) fn spend_here() {
+    spend(hot());
+}
+
 /// A call has succeeded, at once or after a wait.
 #[inline]
 pub(crate) fn spend(hot: &'static Hot) {

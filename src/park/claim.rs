@@ -4,7 +4,7 @@
 //!  waiter: Claim ──► word ◄── Unparker: grant (one wins), then unpark
 //!                     │
 //!          a greenlet: in its control block, reached by others inside its hub's gate
-//!          a thread:   in a cell that both sides share
+//!          a thread:   in a cell that outlives it, for the next thread
 //! ```
 //!
 //! An `Unparker` is plain data that names one wait for all time: it keeps nothing alive, and after the wait has ended, however it
@@ -14,43 +14,91 @@
 #![forbid(unsafe_code)]
 
 use core::fmt;
+use core::marker::PhantomData;
 use std::cell::Cell;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Thread};
 
 use super::word::{self, Grant};
-use super::{Ticket, Waiting};
-use crate::greenlet::control::ControlRef;
+use super::{Lock, Ticket, Waiting};
 use crate::greenlet::hot::{Phase, hot};
 use crate::greenlet::wake;
 use crate::hub::sched::{self, Hub, Message, Ref, Waiter};
 
-/// The word of a plain thread, and the thread.
+/// Where a plain thread waits. Lent to one thread after the other, so that whoever still names an old wait finds a cell
+/// that says no: no number comes twice in one.
 pub(crate) struct ThreadCell {
     word: AtomicU64,
-    thread: Thread,
+    /// Of the last wait. Changed only by the thread that has the cell.
+    epoch: AtomicU64,
+    thread: Lock<Option<Thread>>,
+}
+
+/// Cells that no thread has.
+static CELLS: Mutex<Vec<&'static ThreadCell>> = Mutex::new(Vec::new());
+
+/// A thread's hold on its cell. Gives it back as the thread ends.
+struct Lease;
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(cell) = CELL.take() {
+            drop(cell.thread.with(Option::take));
+            CELLS
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(cell);
+        }
+    }
 }
 
 thread_local! {
-    static CELL: Arc<ThreadCell> = new_cell();
-    static EPOCH: Cell<u64> = const { Cell::new(1) };
+    // Without a destructor: there to the thread's very end.
+    static CELL: Cell<Option<&'static ThreadCell>> = const { Cell::new(None) };
+    static LEASE: Lease = const { Lease };
 }
 
-fn new_cell() -> Arc<ThreadCell> {
-    Arc::new(ThreadCell {
-        word: AtomicU64::new(0),
-        thread: thread::current(),
-    })
+/// This thread's cell. One that first waits in the last destructors of its thread-locals keeps its cell for good.
+fn cell() -> &'static ThreadCell {
+    CELL.get().unwrap_or_else(lease)
 }
 
-/// This thread's cell; one of its own for each wait in the destructors of thread-locals, when the common one may be gone.
-fn cell() -> Arc<ThreadCell> {
-    CELL.try_with(Arc::clone).unwrap_or_else(|_| new_cell())
+#[cold]
+fn lease() -> &'static ThreadCell {
+    let _ = LEASE.try_with(|_| ());
+    let spare = CELLS.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let cell = spare.unwrap_or_else(|| {
+        Box::leak(Box::new(ThreadCell {
+            word: AtomicU64::new(0),
+            epoch: AtomicU64::new(0),
+            thread: Lock::new(None),
+        }))
+    });
+    let me = thread::current();
+    cell.thread.with(|thread| *thread = Some(me));
+    CELL.set(Some(cell));
+    cell
+}
+
+impl ThreadCell {
+    /// The number of the next wait here.
+    fn next_epoch(&self) -> u64 {
+        // Relaxed: one thread at a time counts, and the list of spare cells orders the next one after it.
+        let epoch = self.epoch.load(Ordering::Relaxed) + 1;
+        self.epoch.store(epoch, Ordering::Relaxed);
+        epoch
+    }
+
+    fn unpark(&self) {
+        if let Some(thread) = self.thread.with(|thread| thread.clone()) {
+            thread.unpark();
+        }
+    }
 }
 
 /// Ends one wait, from any thread; see the file's head.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(crate) enum Unparker {
     /// A greenlet's. The address is looked at on its own thread, or inside the gate of its hub (invariant 1).
     Greenlet {
@@ -59,7 +107,7 @@ pub(crate) enum Unparker {
         epoch: u64,
     },
     /// A plain thread's.
-    Thread(Arc<ThreadCell>, u64),
+    Thread(&'static ThreadCell, u64),
 }
 
 impl Unparker {
@@ -71,13 +119,10 @@ impl Unparker {
                 control: w.control.address(),
                 epoch: w.epoch,
             },
-            Ticket::Thread => Self::Thread(
-                cell(),
-                EPOCH.with(|e| {
-                    e.set(e.get() + 1);
-                    e.get()
-                }),
-            ),
+            Ticket::Thread => {
+                let cell = cell();
+                Self::Thread(cell, cell.next_epoch())
+            }
         }
     }
 
@@ -85,21 +130,38 @@ impl Unparker {
     /// to follow, after the locks that are held have been let go.
     #[inline]
     pub(crate) fn grant(&self, grant: Grant) -> bool {
-        match self {
+        match *self {
             Self::Greenlet {
                 hub,
                 control,
                 epoch,
-            } => sched::with_grant(*hub, *control, |w| word::grant(w, *epoch, grant))
-                .unwrap_or(false),
-            Self::Thread(cell, epoch) => word::grant(&cell.word, *epoch, grant),
+            } => sched::with_grant(hub, control, |w| word::grant(w, epoch, grant)).unwrap_or(false),
+            Self::Thread(cell, epoch) => word::grant(&cell.word, epoch, grant),
+        }
+    }
+
+    /// As [`grant`](Self::grant), by who holds the lock of the one object that the waiter waits at.
+    #[inline]
+    pub(crate) fn grant_alone(&self, grant: Grant) -> bool {
+        match *self {
+            Self::Greenlet {
+                hub,
+                control,
+                epoch,
+            } => match sched::get(hot()) {
+                Some(own) if own.handle() == hub => {
+                    word::grant_alone(sched::local(own, control).grant_word(), epoch, grant)
+                }
+                _ => self.grant(grant),
+            },
+            Self::Thread(..) => self.grant(grant),
         }
     }
 
     /// Makes the park end, or look again.
     #[inline]
     pub(crate) fn unpark(&self) {
-        match self {
+        match *self {
             Self::Greenlet {
                 hub,
                 control,
@@ -107,17 +169,14 @@ impl Unparker {
             } => {
                 let hot = hot();
                 match sched::get(hot) {
-                    Some(own) if own.handle() == *hub && hot.phase.get() == Phase::Active => {
-                        wake::unpark(hot, sched::local(own, *control), *epoch);
+                    Some(own) if own.handle() == hub && hot.phase.get() == Phase::Active => {
+                        wake::unpark(hot, sched::local(own, control), epoch);
                     }
                     // The hub has ended if it comes back: nobody waits there any more.
-                    _ => drop(hub.send(Message::Wake {
-                        control: *control,
-                        epoch: *epoch,
-                    })),
+                    _ => drop(hub.send(Message::Wake { control, epoch })),
                 }
             }
-            Self::Thread(cell, _) => cell.thread.unpark(),
+            Self::Thread(cell, _) => cell.unpark(),
         }
     }
 
@@ -132,15 +191,14 @@ impl Unparker {
 
     /// The park, as things of the calling thread's hub know it; `None` if it is another's.
     pub(crate) fn local(&self) -> Option<(&'static Hub, Waiter)> {
-        match self {
+        match *self {
             Self::Greenlet {
                 hub,
                 control,
                 epoch,
             } => {
-                let own = sched::get(hot()).filter(|own| own.handle() == *hub)?;
-                let control = sched::local(own, *control);
-                let epoch = *epoch;
+                let own = sched::get(hot()).filter(|own| own.handle() == hub)?;
+                let control = sched::local(own, control);
                 Some((own, Waiter { control, epoch }))
             }
             Self::Thread(..) => None,
@@ -150,7 +208,7 @@ impl Unparker {
     /// Whether both name the same wait.
     #[inline]
     pub(crate) fn is(&self, other: &Self) -> bool {
-        match (self, other) {
+        match (*self, *other) {
             (
                 Self::Greenlet {
                     hub,
@@ -163,7 +221,7 @@ impl Unparker {
                     epoch: e,
                 },
             ) => epoch == e && control == c && hub == h,
-            (Self::Thread(cell, epoch), Self::Thread(c, e)) => epoch == e && Arc::ptr_eq(cell, c),
+            (Self::Thread(cell, epoch), Self::Thread(c, e)) => epoch == e && core::ptr::eq(cell, c),
             _ => false,
         }
     }
@@ -173,49 +231,86 @@ impl fmt::Debug for Unparker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Greenlet { epoch, .. } => write!(f, "Unparker(park {epoch})"),
-            Self::Thread(cell, epoch) => write!(f, "Unparker({:?}, {epoch})", cell.thread.id()),
+            Self::Thread(_, epoch) => write!(f, "Unparker(thread, {epoch})"),
         }
+    }
+}
+
+/// The word of one wait and its number, as the waiter has them. Whoever opens it sees that it is shut in the end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wait {
+    word: &'static AtomicU64,
+    epoch: u64,
+    /// The waiter's own: it does not leave its thread.
+    not_send: PhantomData<*const ()>,
+}
+
+impl Wait {
+    /// Opens the wait that `ticket` names.
+    #[inline]
+    pub(super) fn open(ticket: &Ticket) -> (Self, Unparker) {
+        let unparker = ticket.unparker();
+        let (word, epoch) = match (ticket, unparker) {
+            (Ticket::Greenlet(_, _, w), _) => (w.control.grant_word(), w.epoch),
+            (Ticket::Thread, Unparker::Thread(cell, epoch)) => (&cell.word, epoch),
+            (Ticket::Thread, Unparker::Greenlet { .. }) => {
+                unreachable!("a thread's wait is its own")
+            }
+        };
+        word::open(word, epoch);
+        let wait = Self {
+            word,
+            epoch,
+            not_send: PhantomData,
+        };
+        (wait, unparker)
+    }
+
+    /// What it was granted.
+    #[inline]
+    pub(super) fn grant(self) -> Option<Grant> {
+        word::granted(self.word, self.epoch)
+    }
+
+    /// Gives up. False if it was granted meanwhile.
+    #[inline]
+    pub(super) fn shut(self) -> bool {
+        word::shut(self.word, self.epoch)
     }
 }
 
 /// The waiter's side of one wait that others can grant. Dropped before it was granted, it has given up.
 #[derive(Debug)]
 pub(crate) struct Claim {
+    wait: Wait,
     unparker: Unparker,
-    /// The waiter, if it is a greenlet, and the wait. Keeps the claim on its thread.
-    own: Option<ControlRef>,
-    epoch: u64,
 }
 
 impl Claim {
     /// Opens the wait that `ticket` names.
     #[inline]
     pub(crate) fn new(ticket: &Ticket) -> Self {
-        let unparker = ticket.unparker();
-        let claim = Self {
-            own: match ticket {
-                Ticket::Greenlet(_, _, w) => Some(w.control),
-                Ticket::Thread => None,
-            },
-            epoch: match &unparker {
-                Unparker::Greenlet { epoch, .. } | Unparker::Thread(_, epoch) => *epoch,
-            },
-            unparker,
-        };
-        claim.with_word(word::open);
-        claim
+        let (wait, unparker) = Wait::open(ticket);
+        Self { wait, unparker }
     }
 
     /// The wait of nobody in particular, for tests of lists of waiters.
     #[cfg(test)]
     pub(super) fn stand_in() -> Self {
-        let claim = Self {
-            unparker: Unparker::Thread(new_cell(), 1),
-            own: None,
-            epoch: 1,
-        };
-        claim.with_word(word::open);
-        claim
+        let cell: &'static ThreadCell = Box::leak(Box::new(ThreadCell {
+            word: AtomicU64::new(0),
+            epoch: AtomicU64::new(1),
+            thread: Lock::new(None),
+        }));
+        word::open(&cell.word, 1);
+        Self {
+            wait: Wait {
+                word: &cell.word,
+                epoch: 1,
+                not_send: PhantomData,
+            },
+            unparker: Unparker::Thread(cell, 1),
+        }
     }
 
     /// The other side of it.
@@ -227,22 +322,13 @@ impl Claim {
     /// What it was granted.
     #[inline]
     pub(crate) fn grant(&self) -> Option<Grant> {
-        self.with_word(word::granted)
+        self.wait.grant()
     }
 
     /// Gives up. False if it was granted meanwhile.
     #[inline]
     pub(crate) fn shut(&self) -> bool {
-        self.with_word(word::shut)
-    }
-
-    #[inline]
-    fn with_word<R>(&self, f: impl FnOnce(&AtomicU64, u64) -> R) -> R {
-        match (self.own, &self.unparker) {
-            (Some(own), _) => f(&own.grant, self.epoch),
-            (None, Unparker::Thread(cell, _)) => f(&cell.word, self.epoch),
-            (None, Unparker::Greenlet { .. }) => unreachable!("a greenlet's claim without it"),
-        }
+        self.wait.shut()
     }
 }
 

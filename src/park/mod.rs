@@ -27,6 +27,7 @@
 mod block;
 pub(crate) mod budget;
 mod claim;
+mod landing;
 mod lock;
 mod notice;
 mod select;
@@ -41,6 +42,7 @@ use std::time::Duration;
 
 pub(crate) use self::block::{Blocked, Place, Turn, block, block_after};
 pub(crate) use self::claim::Unparker;
+pub(crate) use self::landing::{Address, Came, Handed, Lands, block_for, hand};
 pub(crate) use self::lock::Lock;
 pub use self::notice::LinkId;
 pub(crate) use self::notice::{Board, Notice};
@@ -55,7 +57,7 @@ use crate::greenlet::control::{ControlRef, State, attention};
 use crate::greenlet::error::Deadlock;
 use crate::greenlet::hot::{Hot, Phase, here, hot};
 use crate::greenlet::interrupt::{self, Interrupt};
-use crate::greenlet::{engine, trace};
+use crate::greenlet::{engine, probe, trace};
 use crate::hub::error;
 use crate::hub::frame::{Frame, with_frame};
 use crate::hub::sched::{self, Alarm, Hub, Waiter};
@@ -126,6 +128,13 @@ pub(crate) trait Waiting {
     /// Whether it has come.
     fn granted(&self) -> bool;
 
+    /// Whether it has come before the park begins. Only who has looked since anything that runs on this thread could bring it may
+    /// say `false` untested: what comes from other threads ends the park.
+    #[inline]
+    fn granted_before(&self) -> bool {
+        self.granted()
+    }
+
     /// Gives up. False if it was granted meanwhile: then the wait ends `Granted` after all.
     fn cancel(&self) -> bool {
         true
@@ -160,14 +169,23 @@ impl Ticket {
     /// Where no wait can be: in a callback of the hub, in a forked child, without a descriptor for the poll.
     #[inline]
     pub(crate) fn new() -> io::Result<Self> {
-        let hot = hot();
-        match (sched::get(hot), hot.current.get()) {
-            (Some(hub), Some(me)) if hot.phase.get() == Phase::Active && me != hot.hub() => {
-                let epoch = hot.serial();
-                Ok(Self::Greenlet(hot, hub, Waiter { control: me, epoch }))
-            }
-            _ => Self::unusual(hot),
+        match Self::usual() {
+            Some(ticket) => Ok(ticket),
+            None => Self::unusual(hot()),
         }
+    }
+
+    /// The ticket of a greenlet of a thread with a hub; `None` for any other, and where no wait can be: ask [`new`](Self::new).
+    #[inline(always)]
+    pub(crate) fn usual() -> Option<Self> {
+        let hot = hot();
+        let hub = sched::get(hot)?;
+        let me = hot.current.get()?;
+        if hot.phase.get() != Phase::Active || me == hot.hub() {
+            return None;
+        }
+        let epoch = hot.serial();
+        Some(Self::Greenlet(hot, hub, Waiter { control: me, epoch }))
     }
 
     #[cold]
@@ -206,6 +224,7 @@ impl Ticket {
     }
 
     /// What wakes this park, from any thread.
+    #[inline]
     pub(crate) fn unparker(&self) -> Unparker {
         Unparker::of(self)
     }
@@ -222,7 +241,39 @@ pub(crate) fn cannot_wait(e: &io::Error) -> ! {
 ///
 /// The caller has made `waiting` known to whoever grants it, by the same ticket, and takes it back afterwards on every way
 /// out: also when this unwinds.
+#[inline]
 pub(crate) fn park_until<W: Waiting>(ticket: Ticket, how: &How<'_>, waiting: &W) -> End {
+    match ticket {
+        // Nothing is due, and nothing but a grant is likely to come.
+        Ticket::Greenlet(hot, hub, Waiter { control: me, epoch })
+            if how.deadline.is_none() && me.attention.get() == 0 && !std::thread::panicking() =>
+        {
+            if waiting.granted_before() {
+                return End::Granted;
+            }
+            let frame = Frame {
+                reasons: how.reasons,
+                since: hub.clock.last(),
+                abandon: &|| waiting.abandon(),
+                timed: false,
+            };
+            with_frame(me, &frame, || {
+                me.park_epoch.set(epoch);
+                me.state.set(State::Parked);
+                engine::to_hub_calmly(hot, me);
+                if me.attention.get() == 0 && waiting.granted() {
+                    return End::Granted;
+                }
+                probe::answer_all(hot, me);
+                parked(hot, hub, Waiter { control: me, epoch }, how, waiting)
+            })
+        }
+        ticket => park_slowly(ticket, how, waiting),
+    }
+}
+
+#[inline(never)]
+fn park_slowly<W: Waiting>(ticket: Ticket, how: &How<'_>, waiting: &W) -> End {
     match ticket {
         Ticket::Greenlet(hot, hub, waiter) => park_greenlet(hot, hub, waiter, how, waiting),
         Ticket::Thread => park_thread(how, waiting),
@@ -278,32 +329,47 @@ fn park_greenlet<W: Waiting>(
         timed: how.deadline.is_some(),
     };
     with_frame(me, &frame, || {
-        loop {
-            me.park_epoch.set(epoch);
-            me.state.set(State::Parked);
-            engine::to_hub_counted(hot, me);
-            if me.attention.get() & attention::TRACE != 0 {
-                trace::arrived(me, false);
-            }
-            if waiting.granted() {
-                // If that came together with the news that it never would: that is not for the next wait.
-                me.ignore(attention::DEADLOCK);
-                return End::Granted;
-            }
-            if me.attention.get() != 0
-                && let Some(end) = interrupted(hot, me, how, waiting, true)
-            {
-                return end;
-            }
-            if how.deadline.is_some_and(|d| d <= hub.clock.last()) {
-                return if waiting.cancel() {
-                    End::TimedOut
-                } else {
-                    End::Granted
-                };
-            }
-        }
+        me.park_epoch.set(epoch);
+        me.state.set(State::Parked);
+        engine::to_hub_counted(hot, me);
+        parked(hot, hub, Waiter { control: me, epoch }, how, waiting)
     })
+}
+
+/// The rest of a wait, once control came back to it; its frame hangs.
+#[inline(never)]
+fn parked<W: Waiting>(
+    hot: &'static Hot,
+    hub: &'static Hub,
+    Waiter { control: me, epoch }: Waiter,
+    how: &How<'_>,
+    waiting: &W,
+) -> End {
+    loop {
+        if me.attention.get() & attention::TRACE != 0 {
+            trace::arrived(me, false);
+        }
+        if waiting.granted() {
+            // If that came together with the news that it never would: that is not for the next wait.
+            me.ignore(attention::DEADLOCK);
+            return End::Granted;
+        }
+        if me.attention.get() != 0
+            && let Some(end) = interrupted(hot, me, how, waiting, true)
+        {
+            return end;
+        }
+        if how.deadline.is_some_and(|d| d <= hub.clock.last()) {
+            return if waiting.cancel() {
+                End::TimedOut
+            } else {
+                End::Granted
+            };
+        }
+        me.park_epoch.set(epoch);
+        me.state.set(State::Parked);
+        engine::to_hub_counted(hot, me);
+    }
 }
 
 struct SetTimer(&'static Hub, crate::timers::TimerId);

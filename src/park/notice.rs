@@ -132,7 +132,7 @@ impl Waiting for Looking<'_> {
 
 impl Drop for Looking<'_> {
     fn drop(&mut self) {
-        drop(self.0.0.with(|s| s.waiter.take()));
+        self.0.0.with(|s| s.waiter.take());
     }
 }
 

@@ -48,7 +48,7 @@ fn of_a_grant_and_a_cancel_one_wins() {
     everywhere(|| {
         let ticket = Ticket::must();
         let claim = Claim::new(&ticket);
-        let other = claim.unparker().clone();
+        let other = *claim.unparker();
         assert_eq!(claim.grant(), None);
         assert!(other.grant(Grant::Given(7)) && !other.grant(Grant::Given(8)));
         assert!(!claim.shut());
@@ -66,7 +66,7 @@ fn of_a_grant_and_a_cancel_one_wins() {
 #[test]
 fn a_claim_that_is_dropped_has_given_up() {
     everywhere(|| {
-        let other = Claim::new(&Ticket::must()).unparker().clone();
+        let other = *Claim::new(&Ticket::must()).unparker();
         assert!(!other.grant(Grant::Given(0)));
         other.unpark();
     });
@@ -92,7 +92,7 @@ fn a_grant_of_another_thread_ends_the_park() {
     everywhere(|| {
         let ticket = Ticket::must();
         let claim = Claim::new(&ticket);
-        let other = claim.unparker().clone();
+        let other = *claim.unparker();
         let granter = std::thread::spawn(move || {
             assert!(other.grant(Grant::Given(1)));
             other.unpark();
@@ -123,7 +123,7 @@ fn a_grant_for_a_hub_that_has_ended_fails() {
     let other = std::thread::spawn(|| {
         sched::ensure().unwrap();
         let claim = Claim::new(&Ticket::must());
-        let other = claim.unparker().clone();
+        let other = *claim.unparker();
         std::mem::forget(claim);
         other
     })
@@ -148,9 +148,9 @@ fn waiters_are_granted_in_order_and_those_that_have_gone_are_passed_over() {
     let keys: Vec<Key> = ["a", "b", "c", "d"]
         .iter()
         .zip(&claims)
-        .map(|(name, claim)| queue.push_back(claim.unparker().clone(), 0, *name))
+        .map(|(name, claim)| queue.push_back(*claim.unparker(), 0, *name))
         .collect();
-    let first = queue.push_front(claims[4].unparker().clone(), 0, "first");
+    let first = queue.push_front(*claims[4].unparker(), "first");
     assert_eq!((queue.len(), queue.front()), (5, Some(&"first")));
     assert_eq!(queue.remove(first), Some("first"));
     assert!(claims[1].shut());
@@ -166,9 +166,9 @@ fn waiters_are_granted_in_order_and_those_that_have_gone_are_passed_over() {
 fn a_stale_key_does_not_touch_who_has_the_entry_now() {
     let (one, two) = (Claim::stand_in(), Claim::stand_in());
     let mut queue = WaitQueue::new();
-    let stale = queue.push_back(one.unparker().clone(), 0, 1);
+    let stale = queue.push_back(*one.unparker(), 0, 1);
     assert_eq!(queue.give().map(|(p, _)| p), Some(1));
-    let key = queue.push_back(two.unparker().clone(), 0, 2);
+    let key = queue.push_back(*two.unparker(), 0, 2);
     assert_eq!(queue.remove(stale), None);
     assert_eq!(queue.len(), 1);
     assert_eq!(queue.remove(key), Some(2));
@@ -180,7 +180,7 @@ fn a_middle_waiter_leaves_and_the_others_keep_their_order() {
     let claims: Vec<Claim> = (0..4).map(|_| Claim::stand_in()).collect();
     let mut queue = WaitQueue::new();
     let keys: Vec<Key> = (0..4)
-        .map(|i| queue.push_back(claims[i].unparker().clone(), 0, i))
+        .map(|i| queue.push_back(*claims[i].unparker(), 0, i))
         .collect();
     assert_eq!(queue.remove(keys[2]), Some(2));
     assert_eq!(queue.remove(keys[0]), Some(0));
@@ -200,9 +200,9 @@ fn a_middle_waiter_leaves_and_the_others_keep_their_order() {
 fn the_own_entry_is_no_other_waiter() {
     let (me, other) = (Claim::stand_in(), Claim::stand_in());
     let mut queue = WaitQueue::new();
-    let _mine = queue.push_back(me.unparker().clone(), 0, ());
+    let _mine = queue.push_back(*me.unparker(), 0, ());
     assert!(!queue.has_other(me.unparker()));
-    let _other = queue.push_back(other.unparker().clone(), 1, ());
+    let _other = queue.push_back(*other.unparker(), 1, ());
     assert!(queue.has_other(me.unparker()));
 }
 
@@ -362,7 +362,7 @@ impl Selectable for Take<'_> {
             if s.there > 0 {
                 return true;
             }
-            self.key = Some(s.waiters.push_back(who.clone(), arm, ()));
+            self.key = Some(s.waiters.push_back(*who, arm, ()));
             false
         })
     }

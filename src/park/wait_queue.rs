@@ -29,6 +29,8 @@ struct Entry<E> {
     who: Option<Unparker>,
     payload: Option<E>,
     arm: Arm,
+    /// It waits here and nowhere else.
+    alone: bool,
     /// Of this use of the entry.
     stamp: u32,
     /// In the list of waiters; `next` alone in that of the free.
@@ -99,18 +101,34 @@ impl<E> WaitQueue<E> {
         false
     }
 
-    /// Puts a waiter behind all others.
+    /// Puts a waiter behind all others. It may wait at other objects too.
     #[inline]
     pub(crate) fn push_back(&mut self, who: Unparker, arm: Arm, payload: E) -> Key {
-        let key = self.take_entry(who, arm, payload);
-        self.link(key.index, self.tail, NONE);
+        let key = self.take_entry(who, arm, false, payload);
+        self.link_last(key.index);
         key
     }
 
-    /// Puts a waiter before all others: it was the first already, and lost to one that was faster.
-    pub(crate) fn push_front(&mut self, who: Unparker, arm: Arm, payload: E) -> Key {
-        let key = self.take_entry(who, arm, payload);
-        self.link(key.index, NONE, self.head);
+    /// Puts a waiter behind all others that waits here and nowhere else.
+    #[inline]
+    pub(crate) fn push_alone(&mut self, who: Unparker, payload: E) -> Key {
+        let key = self.take_entry(who, 0, true, payload);
+        self.link_last(key.index);
+        key
+    }
+
+    /// As [`push_alone`](Self::push_alone), before all others: it was the first already, and lost to one that was faster.
+    pub(crate) fn push_front(&mut self, who: Unparker, payload: E) -> Key {
+        let key = self.take_entry(who, 0, true, payload);
+        let index = key.index;
+        let head = self.head;
+        self.entries[index as usize].next = head;
+        match self.entries.get_mut(head as usize) {
+            Some(e) => e.prev = index,
+            None => self.tail = index,
+        }
+        self.head = index;
+        self.len += 1;
         key
     }
 
@@ -143,7 +161,7 @@ impl<E> WaitQueue<E> {
     pub(crate) fn give_if(&mut self, mut fits: impl FnMut(&E) -> bool) -> Option<(E, Unparker)> {
         while self.front().is_some_and(&mut fits) {
             let head = self.head;
-            if let Some(given) = self.grant_head(head, Grant::Given) {
+            if let Some(given) = self.grant_head(head, Grant::Given, |_| (), |_, ()| ()) {
                 return Some(given);
             }
         }
@@ -170,9 +188,34 @@ impl<E> WaitQueue<E> {
         all
     }
 
-    fn grant(&mut self, kind: impl Fn(Arm) -> Grant) -> Option<(E, Unparker)> {
+    /// As [`give`](Self::give). `before` runs for each that is about to be granted; if its wait turns out to have ended, `undo`
+    /// gets what `before` returned.
+    #[inline]
+    pub(crate) fn give_with<B>(
+        &mut self,
+        mut before: impl FnMut(&E) -> B,
+        mut undo: impl FnMut(&E, B),
+    ) -> Option<(E, Unparker)> {
         while self.head != NONE {
-            let granted = self.grant_head(self.head, &kind);
+            let granted = self.grant_head(self.head, Grant::Given, &mut before, &mut undo);
+            if granted.is_some() {
+                return granted;
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn grant(&mut self, kind: impl Fn(Arm) -> Grant) -> Option<(E, Unparker)> {
+        if self.head == NONE {
+            return None;
+        }
+        self.grant_first(kind)
+    }
+
+    fn grant_first(&mut self, kind: impl Fn(Arm) -> Grant) -> Option<(E, Unparker)> {
+        while self.head != NONE {
+            let granted = self.grant_head(self.head, &kind, |_| (), |_, ()| ());
             if granted.is_some() {
                 return granted;
             }
@@ -182,17 +225,40 @@ impl<E> WaitQueue<E> {
 
     /// Unlinks the first entry, and grants its wait. `None` if that had ended.
     #[inline]
-    fn grant_head(&mut self, index: u32, kind: impl FnOnce(Arm) -> Grant) -> Option<(E, Unparker)> {
-        self.unlink(index);
-        let entry = &mut self.entries[index as usize];
-        let who = entry.who.take()?;
-        if !who.grant(kind(entry.arm)) {
-            return None;
+    fn grant_head<B>(
+        &mut self,
+        index: u32,
+        kind: impl FnOnce(Arm) -> Grant,
+        before: impl FnOnce(&E) -> B,
+        undo: impl FnOnce(&E, B),
+    ) -> Option<(E, Unparker)> {
+        let entry = self.entries.get_mut(index as usize)?;
+        let next = entry.next;
+        let mut granted = None;
+        if let (Some(who), Some(payload)) = (entry.who.take(), &entry.payload) {
+            let grant = kind(entry.arm);
+            let noted = before(payload);
+            let won = if entry.alone {
+                who.grant_alone(grant)
+            } else {
+                who.grant(grant)
+            };
+            if won {
+                entry.stamp = 0;
+                entry.next = self.free;
+                self.free = index;
+                granted = entry.payload.take().map(|payload| (payload, who));
+            } else {
+                undo(payload, noted);
+            }
         }
-        let payload = entry.payload.take();
-        self.release(index);
-        debug_assert!(payload.is_some(), "a waiter without its payload");
-        Some((payload?, who))
+        self.len -= 1;
+        self.head = next;
+        match self.entries.get_mut(next as usize) {
+            Some(e) => e.prev = NONE,
+            None => self.tail = NONE,
+        }
+        granted
     }
 
     /// The owner leaves; its payload comes back, unless its wait was granted.
@@ -210,32 +276,41 @@ impl<E> WaitQueue<E> {
         payload
     }
 
-    fn take_entry(&mut self, who: Unparker, arm: Arm, payload: E) -> Key {
+    #[inline]
+    fn take_entry(&mut self, who: Unparker, arm: Arm, alone: bool, payload: E) -> Key {
         // 0 is the stamp of a free entry.
         self.stamp = self.stamp.wrapping_add(1).max(1);
-        let fresh = Entry {
+        let stamp = self.stamp;
+        let index = self.free;
+        let Some(entry) = self.entries.get_mut(index as usize) else {
+            return self.add_entry(who, arm, alone, payload);
+        };
+        self.free = entry.next;
+        entry.who = Some(who);
+        entry.payload = Some(payload);
+        entry.arm = arm;
+        entry.alone = alone;
+        entry.stamp = stamp;
+        entry.prev = NONE;
+        entry.next = NONE;
+        Key { index, stamp }
+    }
+
+    #[cold]
+    fn add_entry(&mut self, who: Unparker, arm: Arm, alone: bool, payload: E) -> Key {
+        let stamp = self.stamp;
+        self.entries.push(Entry {
             who: Some(who),
             payload: Some(payload),
             arm,
-            stamp: self.stamp,
+            alone,
+            stamp,
             prev: NONE,
             next: NONE,
-        };
-        let index = self.free;
-        let index = match self.entries.get_mut(index as usize) {
-            Some(entry) => {
-                self.free = entry.next;
-                *entry = fresh;
-                index
-            }
-            None => {
-                self.entries.push(fresh);
-                (self.entries.len() - 1) as u32
-            }
-        };
+        });
         Key {
-            index,
-            stamp: self.stamp,
+            index: (self.entries.len() - 1) as u32,
+            stamp,
         }
     }
 
@@ -246,17 +321,17 @@ impl<E> WaitQueue<E> {
         self.free = index;
     }
 
-    fn link(&mut self, index: u32, prev: u32, next: u32) {
-        let entry = &mut self.entries[index as usize];
-        (entry.prev, entry.next) = (prev, next);
-        match self.entries.get_mut(prev as usize) {
-            Some(e) => e.next = index,
+    #[inline]
+    fn link_last(&mut self, index: u32) {
+        let tail = self.tail;
+        match self.entries.get_mut(tail as usize) {
+            Some(e) => {
+                e.next = index;
+                self.entries[index as usize].prev = tail;
+            }
             None => self.head = index,
         }
-        match self.entries.get_mut(next as usize) {
-            Some(e) => e.prev = index,
-            None => self.tail = index,
-        }
+        self.tail = index;
         self.len += 1;
     }
 

@@ -10,7 +10,7 @@
 //! | from | to | by |
 //! | --- | --- | --- |
 //! | anything | waiting | `open`, the waiter only |
-//! | waiting | granted | `grant`, anybody |
+//! | waiting | granted | `grant`, anybody; `grant_alone`, where it cannot race with another |
 //! | waiting | shut | `shut`, the waiter (or the end of its hub, on its thread) |
 //! | granted, shut | anything but waiting | **forbidden**: one wait has one end |
 //!
@@ -44,6 +44,14 @@ fn waiting(epoch: u64) -> u64 {
     epoch << BITS
 }
 
+#[inline]
+fn code(grant: Grant) -> u64 {
+    1 + match grant {
+        Grant::Given(arm) => u64::from(arm) << 1,
+        Grant::Told(arm) => u64::from(arm) << 1 | 1,
+    }
+}
+
 /// Begins the wait of `epoch`, which is not 0.
 #[inline]
 pub(crate) fn open(word: &AtomicU64, epoch: u64) {
@@ -54,19 +62,28 @@ pub(crate) fn open(word: &AtomicU64, epoch: u64) {
 /// Ends the wait of `epoch` with a grant. False if it has ended.
 #[inline]
 pub(crate) fn grant(word: &AtomicU64, epoch: u64, grant: Grant) -> bool {
-    let code = 1 + match grant {
-        Grant::Given(arm) => u64::from(arm) << 1,
-        Grant::Told(arm) => u64::from(arm) << 1 | 1,
-    };
     let waiting = waiting(epoch);
     // Release: what the granter did before is seen by the waiter.
     word.compare_exchange(
         waiting,
-        waiting | code,
+        waiting | code(grant),
         Ordering::Release,
         Ordering::Relaxed,
     )
     .is_ok()
+}
+
+/// As [`grant`], for a waiter of the calling thread that can be granted only by who holds one lock, which the caller does:
+/// nobody else changes the word meanwhile, so nothing needs to be exchanged.
+#[inline]
+pub(crate) fn grant_alone(word: &AtomicU64, epoch: u64, grant: Grant) -> bool {
+    let waiting = waiting(epoch);
+    let free = word.load(Ordering::Relaxed) == waiting;
+    if free {
+        // Relaxed: the waiter runs on this thread.
+        word.store(waiting | code(grant), Ordering::Relaxed);
+    }
+    free
 }
 
 /// What the wait of `epoch` was granted, if it was.

@@ -22,6 +22,7 @@ use core::fmt;
 
 use super::core::{Core, Refusal};
 use super::ends::sealed::{Gets, Puts};
+use super::state::Getter;
 use super::store::Store;
 use crate::park::{Arm, Key, Reason, Selectable, Unparker};
 
@@ -90,7 +91,8 @@ impl<T, S: Store<T>> GetSide<T> for Core<T, S> {
                 return None;
             }
             let number = state.number();
-            let key = state.getters.push_back(who.clone(), arm, number);
+            let getter = Getter::Number(number);
+            let key = state.getters.push_back(*who, arm, getter);
             Some(Ticket { key, number })
         })
     }
@@ -104,7 +106,7 @@ impl<T, S: Store<T>> GetSide<T> for Core<T, S> {
     }
 
     fn hand_back(&self, ticket: Ticket) {
-        self.hand_back(ticket.number);
+        self.hand_back_of(ticket.number);
     }
 }
 
@@ -129,7 +131,7 @@ impl<T, S: Store<T>> PutSide<T> for Core<T, S> {
             }
             let parcel = state.parcel(value);
             let number = parcel.number;
-            let key = state.putters.push_back(who.clone(), arm, parcel);
+            let key = state.putters.push_back(*who, arm, parcel);
             Ok(Ticket { key, number })
         })
     }

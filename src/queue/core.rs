@@ -40,21 +40,20 @@
 //! thread finds nothing. Who meets its own turn would wait for itself: that is a panic.
 #![forbid(unsafe_code)]
 
-use core::cell::Cell;
 use core::mem;
 use std::io;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::state::{Offered, Parcel, State, Taken};
+use super::state::{Getter, Offered, Parcel, State, Taken};
 use super::store::Store;
 use crate::clock::{Instant, deadline_after};
 use crate::greenlet::error::Deadlock;
 use crate::hub::primitives::relax;
 use crate::park::{
-    Blocked, End, Grant, How, Lock, Place, Reason, Report, Ticket, Turn as Rank, Unparker,
-    WaitQueue, block, budget,
+    Blocked, Came, End, Grant, How, Lock, Place, Reason, Report, Ticket, Turn as Rank, Unparker,
+    WaitQueue, block, block_for, budget,
 };
 
 /// Rounds of waiting for another thread's turn: before a get queues up, and before a `try_` form gives up.
@@ -119,11 +118,14 @@ impl Patience {
 
     #[inline]
     fn deadline(&self) -> Option<Instant> {
-        self.limit.and_then(deadline_after)
+        match self.limit {
+            None => None,
+            Some(limit) => deadline_after(limit),
+        }
     }
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn wake(who: Option<Unparker>) {
     if let Some(who) = who {
         who.unpark();
@@ -240,13 +242,13 @@ impl<T, S: Store<T>> Core<T, S> {
     #[inline]
     #[track_caller]
     pub(crate) fn get(&self, patience: Patience) -> Result<T, Fail> {
-        if budget::charge()
-            && let Some(fail) = breathe(patience)
-        {
-            return Err(fail);
-        }
-        // Relaxed: it is a guess. Whoever waits looks under the lock first.
+        // Relaxed: it is a guess. Whoever waits looks under the lock first. A wait is no call to count.
         if !self.waits.load(Ordering::Relaxed) {
+            if budget::charge()
+                && let Some(fail) = breathe(patience)
+            {
+                return Err(fail);
+            }
             match self.lock.with(State::take) {
                 Taken::Item(item, who) => {
                     wake(who);
@@ -263,7 +265,7 @@ impl<T, S: Store<T>> Core<T, S> {
     #[inline(never)]
     #[track_caller]
     fn wait_for_item(&self, patience: Patience) -> Result<T, Fail> {
-        let Ok(ticket) = Ticket::new() else {
+        let Some(ticket) = Ticket::usual() else {
             return self.get_slowly(self.lock.with(State::take), patience);
         };
         let how = How {
@@ -271,23 +273,30 @@ impl<T, S: Store<T>> Core<T, S> {
             deadline: patience.deadline(),
             report: patience.report,
         };
-        let number = Cell::new(0);
-        let getting = Getting(self, &number);
-        let blocked = block(&getting, ticket, &how, |state| match state.take() {
-            Taken::Empty => {
-                self.waits.store(true, Ordering::Relaxed);
-                number.set(state.number());
-                Err((number.get(), Rank::Last))
+        let came = block_for(
+            &Getting(self),
+            ticket,
+            &how,
+            |state, address| match state.take() {
+                Taken::Empty => {
+                    self.waits.store(true, Ordering::Relaxed);
+                    Err((Getter::Frame(address), Rank::Last))
+                }
+                taken => {
+                    self.waits.store(false, Ordering::Relaxed);
+                    Ok(taken)
+                }
+            },
+            |item| self.hand_back(item),
+        );
+        match came {
+            Came::Value(item) => Ok(item),
+            Came::Else(Blocked::Now(taken)) => {
+                // Not counted yet, in the hope for a wait.
+                budget::spend_here();
+                self.get_slowly(taken, patience)
             }
-            taken => {
-                self.waits.store(false, Ordering::Relaxed);
-                Ok(taken)
-            }
-        });
-        match blocked {
-            Blocked::Granted(Grant::Given(_)) => Ok(self.fetch(number.get())),
-            Blocked::Now(taken) => self.get_slowly(taken, patience),
-            Blocked::Granted(Grant::Told(_)) => {
+            Came::Else(Blocked::Granted(_)) => {
                 let left = Patience {
                     limit: how
                         .deadline
@@ -296,7 +305,7 @@ impl<T, S: Store<T>> Core<T, S> {
                 };
                 self.get_slowly(self.lock.with(State::take), left)
             }
-            Blocked::Ended(end, _) => Err(end.into()),
+            Came::Else(Blocked::Ended(end, _)) => Err(end.into()),
         }
     }
 
@@ -335,30 +344,31 @@ impl<T, S: Store<T>> Core<T, S> {
                 deadline: *deadline.get_or_insert_with(|| patience.deadline()),
                 report: patience.report,
             };
-            let number = Cell::new(0);
-            let getting = Getting(self, &number);
-            let blocked = block(&getting, ticket, &how, |state| match state.take() {
-                Taken::Empty | Taken::Busy(_) => {
-                    number.set(state.number());
-                    Err((number.get(), Rank::Last))
-                }
-                taken => Ok(taken),
-            });
-            taken = match blocked {
-                Blocked::Now(taken) => taken,
-                Blocked::Granted(Grant::Given(_)) => return Ok(self.fetch(number.get())),
-                Blocked::Granted(Grant::Told(_)) => self.lock.with(State::take),
-                Blocked::Ended(end, _) => return Err(end.into()),
+            let came = block_for(
+                &Getting(self),
+                ticket,
+                &how,
+                |state, address| match state.take() {
+                    Taken::Empty | Taken::Busy(_) => Err((Getter::Frame(address), Rank::Last)),
+                    taken => Ok(taken),
+                },
+                |item| self.hand_back(item),
+            );
+            taken = match came {
+                Came::Value(item) => return Ok(item),
+                Came::Else(Blocked::Now(taken)) => taken,
+                Came::Else(Blocked::Granted(_)) => self.lock.with(State::take),
+                Came::Else(Blocked::Ended(end, _)) => return Err(end.into()),
             };
         }
     }
 
-    /// Takes what the caller was given.
+    /// Takes what the caller, a select, was given.
     #[inline]
     pub(super) fn fetch(&self, number: u64) -> T {
         match self.lock.with(|state| state.take_handed(number)) {
             Some(item) => item,
-            None => unreachable!("a getter was granted, and nothing was handed to it"),
+            None => unreachable!("a select was granted, and nothing was handed to it"),
         }
     }
 
@@ -402,18 +412,27 @@ impl<T, S: Store<T>> Core<T, S> {
         }
     }
 
-    /// What was given to a getter that will never come for it goes to the next, or back.
-    pub(super) fn hand_back(&self, number: u64) {
+    /// What was given to a select that will never come for it goes to the next getter, or back.
+    pub(super) fn hand_back_of(&self, number: u64) {
+        if let Some(value) = self.lock.with(|state| state.take_handed(number)) {
+            self.hand_back(value);
+        }
+    }
+
+    /// The same with what was given.
+    fn hand_back(&self, value: T) {
         let who = self.lock.with(|state| {
-            let value = state.take_handed(number)?;
-            if state.is_idle()
-                && let Some((number, who)) = state.getters.give()
-            {
-                state.handed.push_back(Parcel { number, value });
-                return Some(who);
+            if !state.is_idle() {
+                state.store.restore(value);
+                return None;
             }
-            state.store.restore(value);
-            None
+            match state.hand(value) {
+                Ok(who) => Some(who),
+                Err(value) => {
+                    state.store.restore(value);
+                    None
+                }
+            }
         });
         wake(who);
     }
@@ -582,15 +601,16 @@ impl<T, S: Store<T>> Drop for Turn<'_, T, S> {
 }
 
 /// Waits for an item.
-struct Getting<'a, T, S>(&'a Core<T, S>, &'a Cell<u64>);
+struct Getting<'a, T, S>(&'a Core<T, S>);
 /// Waits for room.
 struct Putting<'a, T, S>(&'a Core<T, S>);
 /// Waits until all is done.
 struct Joining<'a, T, S>(&'a Core<T, S>);
 
+// What it was given goes back by `block_for`; who was only told had nothing.
 impl<T, S: Store<T>> Place for Getting<'_, T, S> {
     type State = State<T, S>;
-    type Payload = u64;
+    type Payload = Getter<T>;
 
     #[inline]
     fn lock(&self) -> &Lock<State<T, S>> {
@@ -598,15 +618,8 @@ impl<T, S: Store<T>> Place for Getting<'_, T, S> {
     }
 
     #[inline]
-    fn waiters(state: &mut State<T, S>) -> &mut WaitQueue<u64> {
+    fn waiters(state: &mut State<T, S>) -> &mut WaitQueue<Getter<T>> {
         &mut state.getters
-    }
-
-    fn refund(&self, grant: Grant) {
-        // Who was only told had nothing.
-        if let Grant::Given(_) = grant {
-            self.0.hand_back(self.1.get());
-        }
     }
 }
 

@@ -9,13 +9,33 @@ use std::collections::VecDeque;
 
 use super::store::{Popped, Store};
 use crate::greenlet::hot::hot;
-use crate::park::{Unparker, WaitQueue};
+use crate::park::{Address, Handed, Lands, Unparker, WaitQueue, hand};
 
 /// A value beside a putter that waits; the number finds it again if it is returned.
 #[derive(Debug)]
 pub(crate) struct Parcel<T> {
     pub(super) number: u64,
     pub(super) value: T,
+}
+
+/// What a getter that waits is to be given goes into its frame, or, if it waits for several things at once, into `handed` under its
+/// number.
+#[derive(Debug)]
+pub(crate) enum Getter<T> {
+    Frame(Address<T>),
+    Number(u64),
+}
+
+impl<T> Lands for Getter<T> {
+    type Value = T;
+
+    #[inline]
+    fn address(&self) -> Option<&Address<T>> {
+        match self {
+            Self::Frame(address) => Some(address),
+            Self::Number(_) => None,
+        }
+    }
 }
 
 /// Who has a turn: a thread, and a greenlet on it.
@@ -54,10 +74,9 @@ impl Holder {
 #[derive(Debug)]
 pub(crate) struct State<T, S> {
     pub(super) store: S,
-    /// Given to getters, one for each that was granted and has not come for it.
+    /// Given to selects, one for each that was granted and has not come for it.
     pub(super) handed: VecDeque<Parcel<T>>,
-    /// Each waits under a number, by which it finds what it was given.
-    pub(super) getters: WaitQueue<u64>,
+    pub(super) getters: WaitQueue<Getter<T>>,
     pub(super) putters: WaitQueue<Parcel<T>>,
     pub(super) joiners: WaitQueue<()>,
     /// Values of putters that were told.
@@ -135,13 +154,15 @@ impl<T, S: Store<T>> State<T, S> {
         if self.closed {
             return Offered::Closed(value);
         }
-        if !self.getters.is_empty()
-            && self.is_idle()
-            && let Some((number, who)) = self.getters.give()
-        {
-            self.unfinished += 1;
-            self.handed.push_back(Parcel { number, value });
-            return Offered::Done(Some(who));
+        let mut value = value;
+        if !self.getters.is_empty() && self.is_idle() {
+            match self.hand(value) {
+                Ok(who) => {
+                    self.unfinished += 1;
+                    return Offered::Done(Some(who));
+                }
+                Err(back) => value = back,
+            }
         }
         if self.has_room() {
             self.unfinished += 1;
@@ -149,6 +170,20 @@ impl<T, S: Store<T>> State<T, S> {
             return Offered::Done(None);
         }
         Offered::Full(value)
+    }
+
+    /// Gives a value to the first getter that still waits, who is to be woken. The value back: none does.
+    #[inline]
+    pub(super) fn hand(&mut self, value: T) -> Result<Unparker, T> {
+        match hand(&mut self.getters, value) {
+            Handed::Landed(who) => Ok(who),
+            Handed::Keep(who, Getter::Number(number), value) => {
+                self.handed.push_back(Parcel { number, value });
+                Ok(who)
+            }
+            Handed::Keep(_, Getter::Frame(_), _) => unreachable!("a value did not land"),
+            Handed::Nobody(value) => Err(value),
+        }
     }
 
     #[inline]
@@ -192,7 +227,7 @@ impl<T, S: Store<T>> State<T, S> {
         Some(who)
     }
 
-    /// The number of a getter that is about to wait.
+    /// The number of a putter or a select that is about to wait.
     #[inline]
     pub(super) fn number(&mut self) -> u64 {
         self.next_number += 1;
@@ -207,7 +242,7 @@ impl<T, S: Store<T>> State<T, S> {
         }
     }
 
-    /// What the getter with this number was given.
+    /// What the select with this number was given.
     #[inline]
     pub(super) fn take_handed(&mut self, number: u64) -> Option<T> {
         // Nearly always the first: who was granted first runs first, on one hub.

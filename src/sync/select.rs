@@ -44,7 +44,7 @@ impl Selectable for Acquire<'_> {
         let n = self.place.n;
         let key = self.place.core.state.with(|state| {
             let free = state.available >= n && !state.queue.has_other(who);
-            (!free).then(|| state.queue.push_back(who.clone(), arm, n))
+            (!free).then(|| state.queue.push_back(*who, arm, n))
         });
         self.key = key;
         key.is_none()

@@ -256,6 +256,12 @@ impl Waiting for Joining {
     fn granted(&self) -> bool {
         self.task.id() != self.id || self.task.is_dead()
     }
+
+    #[inline]
+    fn granted_before(&self) -> bool {
+        // Who joins has looked.
+        false
+    }
 }
 
 impl Drop for Joining {

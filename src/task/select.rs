@@ -232,7 +232,7 @@ impl Told {
     fn watch<T>(handle: &JoinHandle<T>, who: &Unparker) -> Arc<Self> {
         let told = Arc::new(Self {
             told: AtomicBool::new(false),
-            unparker: who.clone(),
+            unparker: *who,
         });
         let teller = Teller(Arc::clone(&told));
         handle.address.expect_answer();

@@ -38,23 +38,25 @@ impl Random {
     }
 }
 
-/// The promises in the file's head, and that the live entries of both heaps are exactly the pending timers.
+/// The promises in the file's heads, and that the live entries of both calendars are exactly the pending timers.
 fn check<K: Copy>(timers: &Timers<K>) {
+    let alive = is_alive(&timers.nodes);
     let mut live = 0;
-    for (heap, fine) in [(&timers.coarse, false), (&timers.fine, true)] {
-        let mut dead = 0;
-        for (place, entry) in heap.entries.iter().enumerate() {
-            assert!(place == 0 || heap.entries[(place - 1) / ARITY] < *entry);
-            if entry.is_alive(&timers.nodes) {
+    for (calendar, fine) in [(&timers.coarse, false), (&timers.fine, true)] {
+        let (all, dead) = calendar.all();
+        let mut gone = 0;
+        for entry in &all {
+            if alive(entry) {
                 assert_eq!(timers.nodes[entry.slot as usize].flags.fine, fine);
                 live += 1;
             } else {
-                assert!(place > 0, "the first is alive");
-                dead += 1;
+                gone += 1;
             }
         }
-        assert_eq!(dead, heap.dead);
-        assert!(dead <= SPARE || dead <= heap.entries.len() / 2);
+        let first = all.iter().filter(|entry| alive(entry)).min();
+        assert_eq!(calendar.first(), first, "the first is alive, and the first");
+        assert_eq!(gone, dead);
+        assert!(dead <= SPARE || dead <= all.len() / 2);
     }
     assert_eq!(live, timers.len());
 }
@@ -304,21 +306,41 @@ fn all_orders_of_seven_with_one_cancelled() {
 #[test]
 fn agrees_with_a_model() {
     for seed in 1..=8 {
+        against_model(seed, 1, 20_000);
+    }
+}
+
+/// The same with more than one heap takes, near and far, and over several turns of the calendar.
+#[test]
+fn agrees_with_a_model_of_many_days() {
+    for (seed, unit) in [
+        (1, 1 << 10),
+        (2, 1 << 18),
+        (3, 1 << 22),
+        (4, 1 << 26),
+        (5, 1 << 31),
+    ] {
+        against_model(seed, unit, 40_000);
+    }
+}
+
+fn against_model(seed: u64, unit: i64, operations: u64) {
+    {
         let mut random = Random(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
         let mut timers = Timers::new();
         let mut model = BTreeMap::new();
         let mut ids = Vec::new();
         let mut now = 0i64;
-        for sequence in 0..20_000u64 {
+        for sequence in 0..operations {
             // Phases of growth and of shrinking, so that the heap becomes deep and runs empty.
-            let growing = sequence % 5000 < 3000;
+            let growing = sequence % (operations / 4) < operations / 20 * 3;
             match random.below(10) {
                 0..4 if growing => model_insert(
                     &mut timers,
                     &mut model,
                     &mut ids,
                     &mut random,
-                    now,
+                    (now, unit),
                     sequence,
                 ),
                 0 => model_insert(
@@ -326,7 +348,7 @@ fn agrees_with_a_model() {
                     &mut model,
                     &mut ids,
                     &mut random,
-                    now,
+                    (now, unit),
                     sequence,
                 ),
                 4..7 if !ids.is_empty() => {
@@ -341,7 +363,7 @@ fn agrees_with_a_model() {
                     assert_eq!(timers.cancel(id), expected);
                 }
                 7 => {
-                    now += random.below(10) as i64;
+                    now += random.below(10) as i64 * unit;
                     while let Some((deadline, key)) = timers.pop_expired(at(now)) {
                         let (first, _) = model.pop_first().expect("the model has it too");
                         assert_eq!((deadline, key), (first.0, first));
@@ -375,10 +397,10 @@ fn model_insert(
     model: &mut BTreeMap<ModelKey, TimerFlags>,
     ids: &mut Vec<(TimerId, ModelKey)>,
     random: &mut Random,
-    now: i64,
+    (now, unit): (i64, i64),
     sequence: u64,
 ) {
-    let key = (at(now + random.below(500) as i64), sequence);
+    let key = (at(now + random.below(500) as i64 * unit), sequence);
     let flags = TimerFlags {
         fine: random.below(3) == 0,
         daemon: random.below(5) == 0,
@@ -419,8 +441,8 @@ fn nothing_is_allocated_within_what_was_reserved() {
     fn capacities<K: Copy>(timers: &Timers<K>) -> [usize; 3] {
         [
             timers.nodes.capacity(),
-            timers.coarse.entries.capacity(),
-            timers.fine.entries.capacity(),
+            timers.coarse.capacity(),
+            timers.fine.capacity(),
         ]
     }
     let mut timers = Timers::new();
@@ -456,7 +478,7 @@ fn timers_that_are_set_and_cancelled_again_and_again_take_no_room() {
         before = next;
         check(&timers);
     }
-    assert!(timers.coarse.entries.capacity() <= 4 * SPARE);
+    assert!(timers.coarse.capacity() <= 4 * SPARE);
     assert_eq!(timers.len(), 2);
     timers.cancel(before);
     assert_eq!(timers.next_coarse(), Some(at(1 << 40)));

@@ -15,7 +15,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net;
 use std::path::Path;
 
-use socket2::{SockAddr, SockRef};
+use socket2::SockRef;
 
 use super::{SocketAddr, from_system, to_system};
 use crate::io::source::{Call, Left};
@@ -138,7 +138,7 @@ impl UnixDatagram {
     #[track_caller]
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.socket.source.run(&self.receiving(), |socket| {
-            Ok((raw::peek(socket.as_fd(), buf)?, Left::Unknown))
+            Ok((raw::peek_from(socket.as_fd(), buf)?.0, Left::Unknown))
         })
     }
 
@@ -152,9 +152,7 @@ impl UnixDatagram {
     #[track_caller]
     pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         let (n, addr) = self.socket.source.run(&self.receiving(), |socket| {
-            let addr: SockAddr = SockRef::from(socket).peek_sender()?;
-            // Nobody else takes it in between: that would take a task of another thread, which is a concurrent use.
-            Ok(((raw::peek(socket.as_fd(), buf)?, addr), Left::Unknown))
+            Ok((raw::peek_from(socket.as_fd(), buf)?, Left::Unknown))
         })?;
         Ok((n, from_system(&addr)?))
     }

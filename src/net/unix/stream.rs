@@ -11,7 +11,7 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net;
 use std::path::Path;
 
@@ -71,7 +71,7 @@ impl UnixStream {
     pub fn connect_addr(addr: &SocketAddr) -> io::Result<Self> {
         let addr = to_system(addr)?;
         let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
-        let socket = Socket::of(net::UnixStream::from(std::os::fd::OwnedFd::from(socket)));
+        let socket = Socket::of(OwnedFd::from(socket).into());
         let call = socket.writing("connect of socket");
         socket
             .source
@@ -100,7 +100,7 @@ impl UnixStream {
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         let call = self.socket.reading("peek at socket");
         self.socket.source.run(&call, |stream| {
-            Ok((raw::peek(stream.as_fd(), buf)?, Left::Unknown))
+            Ok((raw::peek_from(stream.as_fd(), buf)?.0, Left::Unknown))
         })
     }
 
