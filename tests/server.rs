@@ -462,6 +462,7 @@ fn the_farewell_reaches_the_peer_however_the_handler_ended() {
                     stream.read_exact(&mut byte).unwrap();
                     assert_ne!(byte, *b"p", "as it was told");
                     if byte == *b"w" {
+                        stream.write_all(b"w").unwrap();
                         sleep(LONG);
                     }
                 })
@@ -471,6 +472,8 @@ fn the_farewell_reaches_the_peer_however_the_handler_ended() {
                 (&client).write_all(word.as_bytes()).unwrap();
                 client
             });
+            let mut begun = [0];
+            clients[2].read_exact_timeout(&mut begun, LONG).unwrap();
             until(|| server.accepted() == 3 && server.active() == 1);
             assert_eq!(counts(server.stop(Duration::ZERO)), (0, 1, 0));
             let words = clients.map(|client| rest(&client));

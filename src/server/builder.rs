@@ -120,7 +120,8 @@ impl<S: Listen, H> Builder<S, H> {
     ///
     /// This is the place for last words, which a destructor cannot send since it may not wait: `say` runs neither unwinding
     /// nor killed, has `limit` for it, and the stream it gets is another handle to the connection, which closes when both
-    /// are dropped. What is not said within `limit` is broken off. It costs each connection a descriptor more.
+    /// are dropped. What is not said within `limit` is broken off. A connection whose handler was killed before it began
+    /// closes without a word. It costs each connection a descriptor more.
     ///
     /// ```
     /// use std::io::{Read, Write};
@@ -136,12 +137,11 @@ impl<S: Listen, H> Builder<S, H> {
     ///         }
     ///     })
     ///     .serve(|mut stream, _| {
+    ///         let _ = stream.write_all(b"!");
     ///         let _ = stream.read(&mut [0]);
     ///     })?;
     /// let mut client = TcpStream::connect(server.local_addr())?;
-    /// while server.active() == 0 {
-    ///     greenloom::yield_now();
-    /// }
+    /// client.read_exact(&mut [0])?; // the handler has begun
     /// server.stop(Duration::ZERO);
     /// let mut last = String::new();
     /// client.read_to_string(&mut last)?;
