@@ -15,6 +15,7 @@
 //! | [`process`], [`signal`] | child processes; signals |
 //! | [`blocking`] | threads for what would block |
 //! | [`io`], [`net`], [`fs`] | pipes, standard input and output, waiting for descriptors; sockets; files |
+//! | [`server`] | servers: a task per connection, limits, an orderly end |
 //! | [`sync`] | locks, semaphores, one-time initialisation: the shape of `std::sync` |
 //! | [`thread`] | the shape of `std::thread` over tasks |
 //! | [`pool`] | groups and pools of tasks |
@@ -42,6 +43,7 @@ pub mod process;
 pub mod queue;
 mod reactor;
 pub mod select;
+pub mod server;
 pub mod signal;
 pub mod stack;
 pub mod sync;

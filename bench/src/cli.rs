@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 /// What `--help` prints, and what follows a mistake.
 pub(crate) const USAGE: &str = "\
 usage: bench switch|yield|spawn|locks|queues|select|offload|sleepers|echo|million|all [OPTIONS]
+       bench idle|two-hubs|http|redis [OPTIONS], which are not in `all`
   --json               one JSON object per line instead of the table
   --launches N         processes the median is taken over (5)
   --rounds N           alternate rounds within one launch (9; echo: 5)
@@ -22,7 +23,8 @@ the parts that it starts, useful by hand:
                                   instructions-spawn-1, instructions-spawn-1000,
                                   instructions-round-trip, instructions-queue-item,
                                   instructions-two-hubs
-  --serve bare|greenloom          echo server on loopback [--port 0] [--core C]
+  --serve bare|greenloom|two-hubs  echo server on loopback [--port 0] [--core C]
+  --serve bare-http               what answers every read with the same HTTP reply
                                   (each of these ends after [--for SECONDS], 600)
   --load ADDR                     closed-loop client [--connections M] [--requests N] [--warmup N] [--core C]
   --drive ADDR                    the same, one run for each line on stdin, which says how many requests";
@@ -32,6 +34,10 @@ pub(crate) const CASES: [&str; 10] = [
     "switch", "yield", "spawn", "locks", "queues", "select", "offload", "sleepers", "echo",
     "million",
 ];
+
+/// Those that are not in `all`: they need 10,000 connections, two cores for one server, or programs that may not be
+/// installed.
+pub(crate) const MORE_CASES: [&str; 4] = ["idle", "two-hubs", "http", "redis"];
 
 /// The part this process plays.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +63,10 @@ pub(crate) enum Server {
     Bare,
     /// One greenloom task per connection.
     Greenloom,
+    /// The same on two threads, which share a port.
+    TwoHubs,
+    /// The reference's loop, with an HTTP reply to every read.
+    BareHttp,
 }
 
 impl Server {
@@ -65,6 +75,8 @@ impl Server {
         match self {
             Server::Bare => "bare",
             Server::Greenloom => "greenloom",
+            Server::TwoHubs => "two-hubs",
+            Server::BareHttp => "bare-http",
         }
     }
 }
@@ -140,10 +152,12 @@ impl Options {
                     mode = Some(Mode::Serve(match text()?.as_str() {
                         "bare" => Server::Bare,
                         "greenloom" => Server::Greenloom,
+                        "two-hubs" => Server::TwoHubs,
+                        "bare-http" => Server::BareHttp,
                         other => return Err(format!("unknown server {other:?}")),
                     }));
                 }
-                case if case == "all" || CASES.contains(&case) => {
+                case if case == "all" || CASES.contains(&case) || MORE_CASES.contains(&case) => {
                     mode = Some(Mode::Parent(case.to_owned()));
                 }
                 other => return Err(format!("unknown argument {other:?}")),

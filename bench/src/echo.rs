@@ -15,12 +15,12 @@ use std::io;
 
 use crate::cli::{Options, Server};
 use crate::measure::median;
-use crate::peers::{ClientProcess, ServerProcess};
+use crate::peers::{ClientProcess, Cores, ServerProcess};
 use crate::report::Row;
 use crate::{cases, reference, stats, sys};
 
 /// Rounds of a launch: each is long, so fewer than elsewhere.
-const ROUNDS: usize = 5;
+pub(crate) const ROUNDS: usize = 5;
 
 /// Be a server until a signal says otherwise.
 pub(crate) fn serve(kind: Server, options: &Options) -> io::Result<()> {
@@ -28,8 +28,10 @@ pub(crate) fn serve(kind: Server, options: &Options) -> io::Result<()> {
     sys::raise_open_files(0)?;
     pin(options.core);
     match kind {
-        Server::Bare => reference::echo::serve(options.port),
+        Server::Bare => reference::echo::serve(options.port, reference::echo::Answer::Same),
+        Server::BareHttp => reference::echo::serve(options.port, reference::echo::Answer::Http),
         Server::Greenloom => cases::serve_echo(options.port),
+        Server::TwoHubs => cases::serve_two_hubs(options.port),
     }
 }
 
@@ -64,8 +66,8 @@ struct Contestant {
 
 impl Contestant {
     fn new(kind: Server, connections: usize, options: &Options) -> io::Result<Contestant> {
-        let server = ServerProcess::start(kind)?;
-        let mut client = ClientProcess::connect(&server, connections)?;
+        let server = ServerProcess::start(kind, Cores::Apart)?;
+        let mut client = ClientProcess::connect(&server, connections, Cores::Apart)?;
         let warmup = (options.requests / 10).max(2 * connections as u64);
         client.run(options.warmup.unwrap_or(warmup))?;
         Ok(Contestant {

@@ -23,6 +23,15 @@ const SERVER_CORE: &str = "0";
 /// The clients' core.
 const CLIENT_CORE: &str = "1";
 
+/// Where the processes of a benchmark run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cores {
+    /// Servers on one core, clients on another.
+    Apart,
+    /// Wherever the system likes.
+    Any,
+}
+
 /// A part of this binary in a process of its own, and the pipe of its answers.
 struct Peer {
     child: Child,
@@ -63,8 +72,11 @@ pub(crate) struct ServerProcess {
 
 impl ServerProcess {
     /// Starts a server on a port of its choice and waits until it listens.
-    pub(crate) fn start(kind: Server) -> io::Result<ServerProcess> {
-        let args = ["--serve", kind.name(), "--port", "0", "--core", SERVER_CORE];
+    pub(crate) fn start(kind: Server, cores: Cores) -> io::Result<ServerProcess> {
+        let mut args = vec!["--serve", kind.name(), "--port", "0"];
+        if cores == Cores::Apart {
+            args.extend(["--core", SERVER_CORE]);
+        }
         // Made first, so that a server that says something else is ended all the same.
         let mut server = ServerProcess {
             peer: Peer::start(&args, Stdio::null())?,
@@ -100,19 +112,17 @@ pub(crate) struct ClientProcess {
 
 impl ClientProcess {
     /// Starts a client and waits until its connections are open.
-    pub(crate) fn connect(server: &ServerProcess, connections: usize) -> io::Result<ClientProcess> {
+    pub(crate) fn connect(
+        server: &ServerProcess,
+        connections: usize,
+        cores: Cores,
+    ) -> io::Result<ClientProcess> {
         let (address, connections) = (server.address.to_string(), connections.to_string());
-        let mut peer = Peer::start(
-            &[
-                "--drive",
-                &address,
-                "--connections",
-                &connections,
-                "--core",
-                CLIENT_CORE,
-            ],
-            Stdio::piped(),
-        )?;
+        let mut args = vec!["--drive", &*address, "--connections", &*connections];
+        if cores == Cores::Apart {
+            args.extend(["--core", CLIENT_CORE]);
+        }
+        let mut peer = Peer::start(&args, Stdio::piped())?;
         let input = peer.child.stdin.take();
         let mut client = ClientProcess { peer, input };
         client
@@ -123,8 +133,18 @@ impl ClientProcess {
 
     /// Has it make this many requests and returns how long they took.
     pub(crate) fn run(&mut self, requests: u64) -> io::Result<Duration> {
+        self.begin(requests)?;
+        self.finish()
+    }
+
+    /// Has it make this many requests, and does not wait for them.
+    pub(crate) fn begin(&mut self, requests: u64) -> io::Result<()> {
         let input = self.input.as_mut().expect("open until the drop");
-        writeln!(input, "{requests}")?;
+        writeln!(input, "{requests}")
+    }
+
+    /// Waits until it has made what it was told to; returns how long they took.
+    pub(crate) fn finish(&mut self) -> io::Result<Duration> {
         self.peer
             .answer(|line| line.parse().ok().map(Duration::from_nanos))
     }

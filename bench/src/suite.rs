@@ -9,7 +9,7 @@ use std::io;
 use crate::cli::Options;
 use crate::measure::{Case, Measured, duel};
 use crate::report::Row;
-use crate::{cases, echo, reference};
+use crate::{cases, echo, foreign, reference, servers};
 
 /// Alternate rounds of a launch, unless the command line says otherwise.
 const ROUNDS: usize = 9;
@@ -85,6 +85,10 @@ pub(crate) fn run_child(name: &str, options: &Options) -> io::Result<()> {
         ),
         "sleepers" => cases::sleepers(options.n.min(MOST_SLEEPERS))?,
         "echo" => echo::rows(options)?,
+        "idle" => servers::idle(options)?,
+        "two-hubs" => servers::two_hubs(options)?,
+        "http" => foreign::http(options)?,
+        "redis" => foreign::redis(options)?,
         "million" => cases::million(options.n)?,
         "million-tasks" => cases::million_tasks(options.n)?,
         _ => return instructions(name, options.n),

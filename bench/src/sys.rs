@@ -160,6 +160,19 @@ pub(crate) fn live_at_most(seconds: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Has a program that is not ours run on `core`, if it can, and end with this process, or after ten minutes.
+pub(crate) fn at_start(command: &mut std::process::Command, core: usize) {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: between fork and exec only async-signal-safe system calls are made, and nothing is allocated.
+    unsafe {
+        command.pre_exec(move || {
+            // With one core, or none that may be chosen, the numbers will be worse: no reason not to run.
+            let _ = pin(core);
+            live_at_most(600)
+        });
+    }
+}
+
 /// CPU time of this process so far, in user and kernel mode.
 pub(crate) fn cpu_time() -> io::Result<std::time::Duration> {
     let mut time = libc::timespec {

@@ -3,8 +3,10 @@
 
 use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
+use std::num::NonZeroUsize;
 
 use greenloom::net::{TcpListener, TcpStream};
+use greenloom::server::StreamServer;
 
 use crate::stats;
 
@@ -20,6 +22,16 @@ pub(super) fn serve(port: u16) -> io::Result<()> {
         // Dropping the handle detaches the task. Its error is the client's going away: nobody to tell.
         drop(greenloom::spawn(move || drop(answer(stream))));
     }
+}
+
+/// The same by a server with two hubs. What [`stats`] count is not for two threads: requests may be lost from the count.
+pub(super) fn serve_on_two(port: u16) -> io::Result<()> {
+    let two = const { NonZeroUsize::new(2).unwrap() };
+    let server = StreamServer::builder((Ipv4Addr::LOCALHOST, port))
+        .hubs(two)
+        .serve(|stream, _| drop(answer(stream)))?;
+    println!("listening on {}", server.local_addr());
+    server.wait()
 }
 
 /// Sends back what comes until nothing more does.

@@ -75,3 +75,8 @@ pub(crate) fn million_tasks(n: u64) -> io::Result<Vec<Row>> {
 pub(crate) fn serve_echo(port: u16) -> io::Result<()> {
     echo::serve(port)
 }
+
+/// The same on two threads with a hub each.
+pub(crate) fn serve_two_hubs(port: u16) -> io::Result<()> {
+    echo::serve_on_two(port)
+}

@@ -1,4 +1,4 @@
-//! The reference of `echo`: one thread, one edge-triggered epoll, bare system calls.
+//! The reference of `echo`, and with a fixed reply of `http`: one thread, one edge-triggered epoll, bare system calls.
 //!
 //! Each connection is an entry of a table: its socket and one buffer. Its states:
 //!
@@ -41,6 +41,32 @@ const SENDING: i32 = READING | libc::EPOLLOUT;
 /// What the kernel reports when no more bytes will follow those it has.
 const CLOSED: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
 
+/// What is written for what was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answer {
+    /// The same.
+    Same,
+    /// A reply of HTTP, whatever it was: as many bytes as the example `http_hello` sends.
+    Http,
+}
+
+/// See [`Answer::Http`].
+const REPLY: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\
+    Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\nHello, world!";
+
+impl Answer {
+    /// Puts it into the buffer, of which so much was read; returns its length.
+    fn fill(self, buffer: &mut [u8; BUFFER], read: usize) -> usize {
+        match self {
+            Answer::Same => read,
+            Answer::Http => {
+                buffer[..REPLY.len()].copy_from_slice(REPLY);
+                REPLY.len()
+            }
+        }
+    }
+}
+
 /// One client.
 struct Connection {
     socket: OwnedFd,
@@ -60,7 +86,7 @@ enum Next {
 }
 
 /// Serves on loopback until a signal ends the process.
-pub(crate) fn serve(port: u16) -> io::Result<()> {
+pub(crate) fn serve(port: u16, answer: Answer) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
     listener.set_nonblocking(true)?;
     let epoll = Epoll::new()?;
@@ -90,7 +116,7 @@ pub(crate) fn serve(port: u16) -> io::Result<()> {
             let was_sending = !connection.unsent.is_empty();
             // A connection that fails is closed like one that ends: there is nobody to tell.
             let next = connection
-                .advance(flags & CLOSED != 0)
+                .advance(flags & CLOSED != 0, answer)
                 .unwrap_or(Next::Close);
             match (next, was_sending) {
                 (Next::Read, false) | (Next::Write, true) => {}
@@ -137,7 +163,7 @@ fn accept_all(
 
 impl Connection {
     /// Does everything that can be done without waiting. `to_the_end`: see the top of the file.
-    fn advance(&mut self, to_the_end: bool) -> io::Result<Next> {
+    fn advance(&mut self, to_the_end: bool, answer: Answer) -> io::Result<Next> {
         let mut emptied = false;
         loop {
             while !self.unsent.is_empty() {
@@ -157,7 +183,7 @@ impl Connection {
                 Ok(0) => return Ok(Next::Close),
                 Ok(n) => {
                     stats::request();
-                    self.unsent = 0..n;
+                    self.unsent = 0..answer.fill(&mut self.buffer, n);
                     emptied = n < BUFFER && !to_the_end;
                 }
                 Err(error) => match error.kind() {
