@@ -237,7 +237,7 @@ impl Selectable for Recv<'_> {
         self.key = self
             .arrivals
             .state
-            .with(|s| (s.here == 0).then(|| s.waiters.push_back(who.clone(), arm, ())));
+            .with(|s| (s.here == 0).then(|| s.waiters.push_back(*who, arm, ())));
         self.key.is_none()
     }
 
