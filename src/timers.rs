@@ -4,7 +4,7 @@
 //!   TimerId {slot, generation}          8 bytes, Copy, stale ids are recognised
 //!        │
 //!        ▼
-//!   nodes[slot] = {key, sequence, generation, flags}
+//!   nodes[slot] = {key, sequence, flags}        the generation is the sequence's
 //!                          ▲
 //!   coarse: calendar of {deadline, sequence, slot}    fine timers apart from the others,
 //!   fine:   calendar of {deadline, sequence, slot}    so that the earliest of each kind is known at once
@@ -28,8 +28,6 @@
 #![forbid(unsafe_code)]
 
 use std::num::NonZeroU32;
-
-use slab::Slab;
 
 use self::calendar::{Calendar, SPARE};
 use self::heap::Entry;
@@ -70,25 +68,56 @@ impl TimerId {
     }
 }
 
+/// A timer, or a place for one. Half a cache line with the hub's key: it is read when the timer goes off, cold.
 #[derive(Debug)]
 struct Node<K> {
+    /// Stays as it was when the timer is gone.
     key: K,
-    sequence: u64,
-    generation: NonZeroU32,
-    flags: TimerFlags,
+    /// The timer's sequence above two bits for its flags; or, with `FREE`, the next free place.
+    word: u64,
+}
+
+const FINE: u64 = 1;
+const DAEMON: u64 = 1 << 1;
+const FLAG_BITS: u32 = 2;
+/// No sequence comes near it.
+const FREE: u64 = 1 << 63;
+/// No next free place.
+const NONE: u32 = u32::MAX;
+
+impl<K> Node<K> {
+    /// Its sequence, unless the place is free.
+    #[inline]
+    fn sequence(&self) -> Option<u64> {
+        (self.word & FREE == 0).then_some(self.word >> FLAG_BITS)
+    }
+
+    fn flags(&self) -> TimerFlags {
+        TimerFlags {
+            fine: self.word & FINE != 0,
+            daemon: self.word & DAEMON != 0,
+        }
+    }
+}
+
+/// The generation of the timer with this sequence. They wrap: an id is mistaken for another only if that other came into the
+/// same place exactly 2^32 - 1 timers later, and ids are kept no longer than a wait.
+fn generation(sequence: u64) -> NonZeroU32 {
+    let turn = (sequence % u64::from(u32::MAX)) as u32;
+    NonZeroU32::MIN.saturating_add(turn)
 }
 
 /// The pending timers of a hub; `K` is whatever the hub wakes.
 #[derive(Debug)]
 pub(crate) struct Timers<K: Copy> {
-    nodes: Slab<Node<K>>,
+    nodes: Vec<Node<K>>,
+    /// The first free place, and how many places are taken.
+    free: u32,
+    pending: usize,
     coarse: Calendar,
     fine: Calendar,
-    /// Of the next timer. Orders those of one deadline; 64 bits do not wrap within any uptime.
+    /// Of the next timer. Orders those of one deadline; 61 bits do not wrap within any uptime.
     sequence: u64,
-    /// Of the next timer. Wraps: an id is mistaken for another only if that other came into the same slot
-    /// exactly 2^32 - 1 timers later, and ids are kept no longer than a wait.
-    generation: NonZeroU32,
     /// How many pending timers are no daemons.
     live: usize,
 }
@@ -97,11 +126,12 @@ impl<K: Copy> Timers<K> {
     /// None pending, nothing allocated.
     pub(crate) const fn new() -> Self {
         Self {
-            nodes: Slab::new(),
+            nodes: Vec::new(),
+            free: NONE,
+            pending: 0,
             coarse: Calendar::new(),
             fine: Calendar::new(),
             sequence: 0,
-            generation: NonZeroU32::MIN,
             live: 0,
         }
     }
@@ -120,12 +150,12 @@ impl<K: Copy> Timers<K> {
 
     /// How many are pending.
     pub(crate) fn len(&self) -> usize {
-        self.nodes.len()
+        self.pending
     }
 
     /// Whether none is pending.
     pub(crate) fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
+        self.pending == 0
     }
 
     /// How many are pending that are no daemons.
@@ -139,19 +169,30 @@ impl<K: Copy> Timers<K> {
 
     /// Adds a timer; a deadline in the past is fine and expires at once.
     pub(crate) fn insert(&mut self, deadline: Instant, flags: TimerFlags, key: K) -> TimerId {
-        let generation = self.generation;
-        self.generation = generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
         let sequence = self.sequence;
         self.sequence += 1;
         self.live += usize::from(!flags.daemon);
+        self.pending += 1;
 
-        let slot = self.nodes.insert(Node {
+        let flag_bits = u64::from(flags.fine) * FINE | u64::from(flags.daemon) * DAEMON;
+        let node = Node {
             key,
-            sequence,
-            generation,
-            flags,
-        });
-        let slot = u32::try_from(slot).expect("fewer timers than 2^32 fit into memory");
+            word: sequence << FLAG_BITS | flag_bits,
+        };
+        let slot = self.free;
+        let slot = match self.nodes.get_mut(slot as usize) {
+            Some(place) => {
+                self.free = place.word as u32;
+                *place = node;
+                slot
+            }
+            None => {
+                let slot = u32::try_from(self.nodes.len());
+                let slot = slot.expect("fewer timers than 2^32 fit into memory");
+                self.nodes.push(node);
+                slot
+            }
+        };
         let calendar = if flags.fine {
             &mut self.fine
         } else {
@@ -163,16 +204,20 @@ impl<K: Copy> Timers<K> {
             slot,
         };
         calendar.push(entry, is_alive(&self.nodes));
-        TimerId { slot, generation }
+        TimerId {
+            slot,
+            generation: generation(sequence),
+        }
     }
 
     /// Takes a timer back: its key if it was still pending, `None` if it expired or was cancelled before.
     pub(crate) fn cancel(&mut self, id: TimerId) -> Option<K> {
         let node = self.nodes.get(id.slot as usize)?;
-        if node.generation != id.generation {
+        let sequence = node.sequence()?;
+        if generation(sequence) != id.generation {
             return None;
         }
-        let (fine, sequence) = (node.flags.fine, node.sequence);
+        let fine = node.flags().fine;
         let key = self.release(id.slot);
         let calendar = if fine {
             &mut self.fine
@@ -254,20 +299,23 @@ impl<K: Copy> Timers<K> {
         }
     }
 
-    /// Gives up the slot of a timer that has left its calendar.
+    /// Gives up the place of a timer that has left its calendar.
     fn release(&mut self, slot: u32) -> K {
-        let node = self.nodes.remove(slot as usize);
-        self.live -= usize::from(!node.flags.daemon);
+        let node = &mut self.nodes[slot as usize];
+        self.pending -= 1;
+        self.live -= usize::from(!node.flags().daemon);
+        node.word = FREE | u64::from(self.free);
+        self.free = slot;
         node.key
     }
 }
 
 /// Whether an entry is that of a pending timer.
-fn is_alive<K>(nodes: &Slab<Node<K>>) -> impl Fn(&Entry) -> bool + '_ {
+fn is_alive<K>(nodes: &[Node<K>]) -> impl Fn(&Entry) -> bool + '_ {
     |entry| {
         nodes
             .get(entry.slot as usize)
-            .is_some_and(|node| node.sequence == entry.sequence)
+            .is_some_and(|node| node.sequence() == Some(entry.sequence))
     }
 }
 

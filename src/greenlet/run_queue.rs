@@ -194,12 +194,22 @@ fn prefetch_rest(entry: Entry) {
     }
 }
 
-/// Brings near what a wake touches: both lines of the control block, without reading them.
+/// Brings near what a wake touches: both lines of the control block, without reading them; and the header behind it, in which a
+/// task's end notes that.
 #[inline]
 pub(crate) fn prefetch_for_wake(c: ControlRef) {
-    let control = c.as_ptr().cast::<i8>();
-    prefetch_line(control);
-    prefetch_line(control.wrapping_add(64));
+    let control = c.as_ptr();
+    prefetch_line(control.cast());
+    prefetch_line(control.cast::<i8>().wrapping_add(64));
+    prefetch_line(control.wrapping_add(1).cast());
+}
+
+/// Brings near what it takes to run one that was just woken, and to end it: its frames, and the record of a seed. Reads the control
+/// block.
+#[inline]
+pub(crate) fn prefetch_for_run(c: ControlRef) {
+    prefetch_frames(c);
+    prefetch_line(c.body.get().cast_const().cast());
 }
 
 /// Brings the frames near that run first. Reads the control block, which was prefetched a few picks before.

@@ -35,7 +35,7 @@ use crate::greenlet::engine;
 use crate::greenlet::error::Deadlock;
 use crate::greenlet::hot::{Hot, Phase, hot};
 use crate::greenlet::report;
-use crate::greenlet::run_queue::prefetch_for_wake;
+use crate::greenlet::run_queue::{prefetch_for_run, prefetch_for_wake};
 use crate::greenlet::seed::{Subject, embodied};
 use crate::greenlet::wake;
 use crate::reactor::{Reactor, Wait};
@@ -444,6 +444,7 @@ impl Hub {
                 match *alarm {
                     Alarm::Wake(c, epoch) => {
                         wake::unpark(hot, c, epoch);
+                        prefetch_for_run(c);
                     }
                     Alarm::Interrupt(c, id) => {
                         if c.id.get() == id {
@@ -513,7 +514,7 @@ impl Hub {
     }
 
     /// Looks whether main waits on a cycle, unless nobody ran since the last look. A look can cost time, with very many
-    /// tasks, so the next one comes only when a hundred times that has passed: `Ok` says when.
+    /// tasks, so the next one comes only when four hundred times that has passed: `Ok` says when.
     fn look_for_cycle(&self, hot: &'static Hot) -> Result<Option<Instant>, Deadlock> {
         if self.looked.get() || !deadlock::main_depends(hot) {
             return Ok(None);
@@ -529,7 +530,7 @@ impl Hub {
             return Err(cycle);
         }
         let took = Instant::now().saturating_duration_since(now);
-        self.next_look.set(now.saturating_add(took * 100));
+        self.next_look.set(now.saturating_add(took * 400));
         Ok(None)
     }
 

@@ -47,7 +47,7 @@ fn check<K: Copy>(timers: &Timers<K>) {
         let mut gone = 0;
         for entry in &all {
             if alive(entry) {
-                assert_eq!(timers.nodes[entry.slot as usize].flags.fine, fine);
+                assert_eq!(timers.nodes[entry.slot as usize].flags().fine, fine);
                 live += 1;
             } else {
                 gone += 1;
@@ -215,7 +215,7 @@ fn a_stale_id_does_not_touch_the_slot_s_next_timer() {
 #[test]
 fn generations_wrap_past_zero() {
     let mut timers = Timers::new();
-    timers.generation = NonZeroU32::MAX;
+    timers.sequence = u64::from(u32::MAX) - 1;
     let last = timers.insert(at(1), COARSE, 'a');
     assert_eq!(timers.cancel(last), Some('a'));
     let first = timers.insert(at(1), COARSE, 'b');
