@@ -174,7 +174,7 @@ impl<K: Copy> Timers<K> {
         self.live += usize::from(!flags.daemon);
         self.pending += 1;
 
-        let flag_bits = u64::from(flags.fine) * FINE | u64::from(flags.daemon) * DAEMON;
+        let flag_bits = (u64::from(flags.fine) * FINE) | (u64::from(flags.daemon) * DAEMON);
         let node = Node {
             key,
             word: sequence << FLAG_BITS | flag_bits,
