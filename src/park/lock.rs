@@ -16,7 +16,8 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 
 use super::primitives::{AtomicBool, Ordering, UnsafeCell, const_in_library, relax};
 
-/// See the file's head.
+/// See the file's head. In this order: what the value begins with shares the lock's cache line.
+#[repr(C)]
 pub(crate) struct Lock<T> {
     held: AtomicBool,
     value: UnsafeCell<T>,

@@ -92,6 +92,7 @@ impl<T, S: Store<T>> GetSide<T> for Core<T, S> {
             }
             let number = state.number();
             let getter = Getter::Number(number);
+            state.eventful = true;
             let key = state.getters.push_back(*who, arm, getter);
             Some(Ticket { key, number })
         })
@@ -131,6 +132,7 @@ impl<T, S: Store<T>> PutSide<T> for Core<T, S> {
             }
             let parcel = state.parcel(value);
             let number = parcel.number;
+            state.eventful = true;
             let key = state.putters.push_back(*who, arm, parcel);
             Ok((Ticket { key, number }, state.watchers()))
         })?;

@@ -157,6 +157,7 @@ pub(super) fn tell_all(watchers: Vec<Notice>) {
 
 /// See the file's head.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Core<T, S> {
     pub(super) lock: Lock<State<T, S>>,
     /// The last get had to wait: a guess that the next will, which saves it a look at the start.
@@ -657,6 +658,7 @@ impl<T, S: Store<T>> Place for Getting<'_, T, S> {
 
     #[inline]
     fn waiters(state: &mut State<T, S>) -> &mut WaitQueue<Getter<T>> {
+        state.eventful = true;
         &mut state.getters
     }
 }
@@ -673,6 +675,7 @@ impl<T, S: Store<T>> Place for Putting<'_, T, S> {
 
     #[inline]
     fn waiters(state: &mut State<T, S>) -> &mut WaitQueue<Parcel<T>> {
+        state.eventful = true;
         &mut state.putters
     }
 }

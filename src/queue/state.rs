@@ -70,9 +70,16 @@ impl Holder {
     }
 }
 
-/// What the lock guards.
+/// What the lock guards. In this order, so that with the lock and the queue of items all that the plainest put and get touch
+/// lies in one cache line: between two threads that line goes to and fro.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct State<T, S> {
+    /// False: nobody waits or watches, no turn is on, it is not closed. True: look.
+    pub(super) eventful: bool,
+    pub(super) capacity: usize,
+    /// Items that were put and not yet reported done.
+    pub(super) unfinished: usize,
     pub(super) store: S,
     /// Given to selects, one for each that was granted and has not come for it.
     pub(super) handed: VecDeque<Parcel<T>>,
@@ -84,9 +91,6 @@ pub(crate) struct State<T, S> {
     /// Values of putters that were told.
     returned: Vec<Parcel<T>>,
     next_number: u64,
-    /// Items that were put and not yet reported done.
-    pub(super) unfinished: usize,
-    pub(super) capacity: usize,
     /// Whose turn it is, and how many items it has in hand.
     pub(super) busy: Option<Holder>,
     pub(super) in_hand: usize,
@@ -128,6 +132,9 @@ pub(crate) enum Taken<T, W> {
 impl<T, S: Store<T>> State<T, S> {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
+            eventful: false,
+            capacity,
+            unfinished: 0,
             store: S::new(),
             handed: VecDeque::new(),
             getters: WaitQueue::new(),
@@ -136,8 +143,6 @@ impl<T, S: Store<T>> State<T, S> {
             notices: Vec::new(),
             returned: Vec::new(),
             next_number: 0,
-            unfinished: 0,
-            capacity,
             busy: None,
             in_hand: 0,
             closed: false,
@@ -181,6 +186,7 @@ impl<T, S: Store<T>> State<T, S> {
         if self.is_ready() {
             return Some(notice);
         }
+        self.eventful = true;
         self.notices.push(notice);
         None
     }
@@ -192,6 +198,28 @@ impl<T, S: Store<T>> State<T, S> {
 
     #[inline]
     pub(super) fn offer(&mut self, value: T) -> Offered<T> {
+        if !self.eventful && self.store.len() < self.capacity {
+            self.unfinished += 1;
+            self.store.push(value);
+            return Offered::Done(Hearer::Nobody);
+        }
+        let offered = self.offer_eventfully(value);
+        self.calm();
+        offered
+    }
+
+    /// Looks whether there still is anything to look at.
+    #[inline]
+    fn calm(&mut self) {
+        self.eventful = !self.getters.is_empty()
+            || !self.putters.is_empty()
+            || !self.notices.is_empty()
+            || self.busy.is_some()
+            || self.closed;
+    }
+
+    #[inline]
+    fn offer_eventfully(&mut self, value: T) -> Offered<T> {
         if self.closed {
             return Offered::Closed(value);
         }
@@ -232,6 +260,20 @@ impl<T, S: Store<T>> State<T, S> {
 
     #[inline]
     pub(super) fn take(&mut self) -> Taken<T, S::Work> {
+        if !self.eventful {
+            return match self.store.pop() {
+                Popped::Item(item) => Taken::Item(item, None),
+                Popped::Empty => Taken::Empty,
+                Popped::Turn => Taken::Turn(self.begin_turn()),
+            };
+        }
+        let taken = self.take_eventfully();
+        self.calm();
+        taken
+    }
+
+    #[inline]
+    fn take_eventfully(&mut self) -> Taken<T, S::Work> {
         if let Some(holder) = self.busy {
             return Taken::Busy(holder);
         }
@@ -253,6 +295,7 @@ impl<T, S: Store<T>> State<T, S> {
     }
 
     pub(super) fn begin_turn(&mut self) -> S::Work {
+        self.eventful = true;
         self.busy = Some(Holder::me());
         let work = self.store.take_out();
         self.in_hand = S::in_hand(&work);
@@ -306,6 +349,7 @@ impl<T, S: Store<T>> State<T, S> {
     /// Closes. All who wait are told, and to be woken.
     pub(super) fn close(&mut self) -> Vec<Unparker> {
         self.closed = true;
+        self.eventful = true;
         let mut woken: Vec<_> = self.getters.tell_all().into_iter().map(|w| w.1).collect();
         for (parcel, who) in self.putters.tell_all() {
             self.returned.push(parcel);
