@@ -552,10 +552,11 @@ fn a_signal_that_was_chosen_for_it_writes_a_dump_to_stderr() {
     for part in [
         "hub: 3 tasks",
         "task 'parked' (id ",
-        "a_function_that_parks",
         "waits: lock of a mutex at 0x",
         "task 'on SIGUSR1'",
     ] {
         assert_eq!(text.matches(part).count(), 2, "{part:?} in:\n{text}");
     }
+    // How often it is named in one stack is the compiler's business.
+    assert!(text.matches("a_function_that_parks").count() >= 2, "{text}");
 }
