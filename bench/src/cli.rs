@@ -21,6 +21,7 @@ the parts that it starts, useful by hand:
   --child CASE                    one launch; also million-tasks, instructions-raw-pair, instructions-root-greenlet,
                                   instructions-greenlet-greenlet, instructions-yield,
                                   instructions-spawn-1, instructions-spawn-1000,
+                                  instructions-park, instructions-parked-read,
                                   instructions-round-trip, instructions-queue-item,
                                   instructions-two-hubs
   --serve bare|greenloom|two-hubs  echo server on loopback [--port 0] [--core C]

@@ -149,6 +149,8 @@ fn instructions(name: &str, n: u64) -> io::Result<()> {
         "instructions-yield" => cases::with_side(Case::Yield(2), run),
         "instructions-spawn-1" => cases::with_side(Case::Spawn(1), run),
         "instructions-spawn-1000" => cases::with_side(Case::Spawn(1000), run),
+        "instructions-park" => run(Some(&mut cases::parks())),
+        "instructions-parked-read" => run(Some(&mut cases::parked_reads())),
         "instructions-round-trip" => cases::with_side(Case::RoundTrip, run),
         "instructions-two-hubs" => cases::with_side(Case::TwoThreadsTokio, run),
         "instructions-queue-item" => cases::with_side(Case::Items128, run),
