@@ -17,6 +17,8 @@ usage: bench switch|yield|spawn|locks|queues|select|offload|sleepers|echo|millio
   --connections LIST   echo: numbers of connections, by commas (50,1000)
   --requests N         echo: requests per round (40000)
   --n N                million: greenlets (1000000); instructions: operations
+  --svg DIR            bar charts and curves into DIR, beside what is printed
+       bench plot --from FILE --svg DIR   the same from the lines that --json gave
 the parts that it starts, useful by hand:
   --child CASE                    one launch; also million-tasks, instructions-raw-pair, instructions-root-greenlet,
                                   instructions-greenlet-greenlet, instructions-yield,
@@ -47,6 +49,8 @@ pub(crate) enum Mode {
     Help,
     /// Launch children and print their medians.
     Parent(String),
+    /// Draw the results in this file.
+    Plot(String),
     /// Measure once and print rows for the parent.
     Child(String),
     /// Be an echo server.
@@ -89,6 +93,8 @@ pub(crate) struct Options {
     pub(crate) mode: Mode,
     /// JSON lines instead of a table.
     pub(crate) json: bool,
+    /// Folder for pictures.
+    pub(crate) svg: Option<String>,
     /// Number of child processes.
     pub(crate) launches: usize,
     /// Alternate rounds within a launch; `None` leaves it to the benchmark.
@@ -114,9 +120,11 @@ impl Options {
     pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Options, String> {
         let mut args = args.into_iter();
         let mut mode = None;
+        let mut from = None;
         let mut options = Options {
             mode: Mode::Help,
             json: false,
+            svg: None,
             launches: 5,
             rounds: None,
             connections: vec![50, 1000],
@@ -132,6 +140,9 @@ impl Options {
             match arg.as_str() {
                 "--help" | "-h" => mode = Some(Mode::Help),
                 "--json" => options.json = true,
+                "--svg" => options.svg = Some(text()?),
+                "--from" => from = Some(text()?),
+                "plot" => mode = Some(Mode::Plot(String::new())),
                 "--launches" => options.launches = at_least_one(&arg, &text()?)?,
                 "--rounds" => options.rounds = Some(at_least_one(&arg, &text()?)?),
                 "--requests" => options.requests = at_least_one(&arg, &text()?)?,
@@ -165,6 +176,12 @@ impl Options {
             }
         }
         options.mode = mode.ok_or("which benchmark?")?;
+        options.mode = match (options.mode, from) {
+            (Mode::Plot(_), Some(file)) if options.svg.is_some() => Mode::Plot(file),
+            (Mode::Plot(_), _) => return Err("plot needs --from FILE and --svg DIR".to_owned()),
+            (_, Some(_)) => return Err("--from belongs to plot".to_owned()),
+            (mode, None) => mode,
+        };
         Ok(options)
     }
 
@@ -242,6 +259,9 @@ mod tests {
             ("echo --launches 0", "--launches cannot be"),
             ("echo --connections 50,x", "--connections cannot be"),
             ("--serve apache", "apache"),
+            ("plot --from results.jsonl", "--svg DIR"),
+            ("plot --svg pictures", "--from FILE"),
+            ("switch --from results.jsonl", "--from belongs to plot"),
         ] {
             let message = parse(line).unwrap_err();
             assert!(message.contains(part), "{line:?} gave {message:?}");

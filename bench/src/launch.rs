@@ -4,10 +4,14 @@
 //! A child that fails ends the run with its name; numbers of a run that failed in part are not printed.
 #![forbid(unsafe_code)]
 
+use std::fs;
 use std::io;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::about::About;
 use crate::cli::{CASES, Options};
+use crate::plot;
 use crate::report::{self, Row};
 
 /// Runs benchmark `case` (or `all`) and prints its table or JSON lines.
@@ -16,6 +20,14 @@ pub(crate) fn run(case: &str, options: &Options) -> io::Result<()> {
         "all" => CASES.to_vec(),
         one => vec![one],
     };
+    let about = About::this_run();
+    if let Some(folder) = &options.svg {
+        // Before the first measurement: a folder that cannot be made costs nobody an hour.
+        fs::create_dir_all(folder)?;
+    }
+    if options.json {
+        println!("{}", about.json());
+    }
     let mut all = Vec::new();
     for case in cases {
         let mut rows = Vec::new();
@@ -37,6 +49,24 @@ pub(crate) fn run(case: &str, options: &Options) -> io::Result<()> {
     }
     if !options.json {
         print!("{}", report::table(&all));
+    }
+    let lines = std::iter::once(about.json()).chain(all.iter().map(report::json));
+    draw(&lines.collect::<Vec<_>>().join("\n"), options)
+}
+
+/// Draws the results of an earlier run, from the file that `--json` made.
+pub(crate) fn plot(file: &str, options: &Options) -> io::Result<()> {
+    let text = fs::read_to_string(file)
+        .map_err(|error| io::Error::new(error.kind(), format!("{file}: {error}")))?;
+    draw(&text, options)
+}
+
+/// Draws lines of results, if that is wanted, and says where.
+fn draw(lines: &str, options: &Options) -> io::Result<()> {
+    if let Some(folder) = &options.svg {
+        for file in plot::write(Path::new(folder), lines)? {
+            eprintln!("drawn: {}", file.display());
+        }
     }
     Ok(())
 }

@@ -152,7 +152,7 @@ pub(crate) fn json(Summary { row, ratio }: &Summary) -> String {
 }
 
 /// A number with as many digits as are worth reading.
-fn short(n: Option<f64>) -> String {
+pub(crate) fn short(n: Option<f64>) -> String {
     match n {
         None => "-".to_owned(),
         Some(n) if n == n.trunc() && n.abs() < 1e15 => format!("{n:.0}"),
@@ -165,7 +165,7 @@ fn short(n: Option<f64>) -> String {
 }
 
 /// A JSON string, quotes included.
-fn json_text(text: &str) -> String {
+pub(crate) fn json_text(text: &str) -> String {
     let mut out = String::from('"');
     for c in text.chars() {
         match c {
