@@ -141,7 +141,7 @@ fn panel(svg: &mut Svg, panel: &Panel, look: &Look, top: f64) -> f64 {
             svg.text(
                 (WIDTH - MARGIN, y + 15.0),
                 Anchor::End,
-                Style::Value,
+                Style::Limit,
                 &words,
             );
         }

@@ -7,8 +7,8 @@
 //!      └──────────── number
 //! ```
 //!
-//! A case's first number is its place on the axis, and what is left of its name says which curve it is on: `10 tasks` and
-//! `1 task` are two points of one curve. Zeros have no place on such an axis and are left out.
+//! A case's first number is its place on the axis, and what is left of its name is the kind, of which each has a panel:
+//! `10 tasks` and `1 task` are two points of one curve. Zeros have no place on such an axis and are left out.
 #![forbid(unsafe_code)]
 
 use super::scale::{Scale, tick_label};
@@ -20,7 +20,7 @@ use crate::report::short;
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = 640.0;
 
-/// Height of the room for the curves of one unit.
+/// Height of the room for the curves of one kind.
 const HEIGHT: f64 = 320.0;
 
 /// Points of one who, in one kind of case.
@@ -59,11 +59,16 @@ impl Who {
 
 /// The picture of `bench`, or `None` if nobody has two points.
 pub(super) fn chart(bench: &str, panels: &[Panel], look: &Look) -> Option<String> {
-    let drawn: Vec<(&Panel, Vec<Curve>)> = panels
-        .iter()
-        .map(|panel| (panel, curves(panel)))
-        .filter(|(_, curves)| curves.iter().any(|curve| curve.points.len() > 1))
-        .collect();
+    let mut drawn: Vec<(&Panel, Vec<Curve>)> = Vec::new();
+    for panel in panels {
+        let mut rest = curves(panel);
+        while let Some(first) = rest.first() {
+            let kind = first.kind.clone();
+            let same = |curve: &mut Curve| curve.kind == kind;
+            drawn.push((panel, rest.extract_if(.., same).collect()));
+        }
+    }
+    drawn.retain(|(_, curves)| curves.iter().any(|curve| curve.points.len() > 1));
     if drawn.is_empty() {
         return None;
     }
@@ -133,7 +138,7 @@ fn curves(panel: &Panel) -> Vec<Curve> {
     curves
 }
 
-/// One unit; returns where it ends.
+/// One kind of one unit; returns where it ends.
 fn draw(svg: &mut Svg, panel: &Panel, curves: &[Curve], look: &Look, top: f64) -> f64 {
     let points = || curves.iter().flat_map(|curve| &curve.points);
     let numbers: Vec<f64> = points().map(|point| point.0).collect();
@@ -164,11 +169,13 @@ fn draw(svg: &mut Svg, panel: &Panel, curves: &[Curve], look: &Look, top: f64) -
             &tick_label(tick),
         );
     }
-    let words = "number of greenlets or tasks (log scale)";
+    let words = match curves[0].kind.as_str() {
+        "batch" => "tasks at once (log scale)".to_owned(),
+        kind => format!("number of {kind} (log scale)"),
+    };
     let middle = (LEFT + RIGHT) / 2.0;
     svg.text((middle, lower + 34.0), Anchor::Middle, Style::Axis, &words);
 
-    let kinds = curves.iter().any(|curve| curve.kind != curves[0].kind);
     let place = |&(number, cost): &(f64, f64)| (across.at(number), up.at(cost));
     // Ours last, and so on top of the others.
     for curve in curves.iter().rev() {
@@ -183,16 +190,13 @@ fn draw(svg: &mut Svg, panel: &Panel, curves: &[Curve], look: &Look, top: f64) -
             })
             .collect();
         svg.curve(&noted, curve.who.colour(look));
-        if curve.who == Who::Ours {
-            for point in &curve.points {
-                let (x, y) = place(point);
-                svg.text(
-                    (x, y - 8.0),
-                    Anchor::Middle,
-                    Style::Value,
-                    &short(Some(point.1)),
-                );
-            }
+    }
+    // Numbers at ours only, over everything else: at all of them nobody could read any.
+    for curve in curves.iter().filter(|curve| curve.who == Who::Ours) {
+        for point in &curve.points {
+            let (x, y) = place(point);
+            let cost = short(Some(point.1));
+            svg.text((x, y - 8.0), Anchor::Middle, Style::Value, &cost);
         }
     }
 
@@ -208,11 +212,7 @@ fn draw(svg: &mut Svg, panel: &Panel, curves: &[Curve], look: &Look, top: f64) -
             None => svg.line((x - 6.0, y - 4.0), (x + 10.0, y - 4.0), Stroke::Limit),
         }
         let name = curve.who.name();
-        let name = match kinds {
-            true => format!("{name}, {}", curve.kind),
-            false => name.to_owned(),
-        };
-        svg.text((x + 16.0, y), Anchor::Start, Style::Label, &name);
+        svg.text((x + 16.0, y), Anchor::Start, Style::Label, name);
         y += 17.0;
     }
     (lower + 46.0).max(y)

@@ -28,6 +28,8 @@ pub(super) enum Style {
     Label,
     /// A number at a bar or a point.
     Value,
+    /// What the limit is.
+    Limit,
     /// A number beside an axis.
     Tick,
     /// What an axis counts.
@@ -43,6 +45,7 @@ impl Style {
             Style::Heading => "heading",
             Style::Label => "label",
             Style::Value => "value",
+            Style::Limit => "limit-value",
             Style::Tick => "tick",
             Style::Axis => "axis",
             Style::Caption => "caption",
@@ -63,7 +66,8 @@ pub(super) enum Stroke {
 const STYLE: &str = "\
 text{font-family:'Helvetica Neue',Arial,'Liberation Sans',sans-serif;font-size:12px;fill:#222}\
 .title{font-size:18px;font-weight:bold}.heading{font-weight:bold}\
-.tick,.caption{font-size:11px;fill:#555}.value{font-size:11px}\
+.tick,.caption{font-size:11px;fill:#555}.limit-value{font-size:11px;fill:#a84a00}\
+.value{font-size:11px;paint-order:stroke;stroke:white;stroke-width:3px}\
 .grid{stroke:#ddd;stroke-width:1}.limit{stroke:#d55e00;stroke-width:2;stroke-dasharray:5 3}\
 .curve{fill:none;stroke-width:2}";
 
