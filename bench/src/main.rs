@@ -25,14 +25,17 @@ mod foreign;
 mod launch;
 mod load;
 mod measure;
+mod memory;
 mod peers;
 mod plot;
+mod processes;
 mod reference;
 mod report;
 mod servers;
 mod stats;
 mod suite;
 mod sys;
+mod timers;
 
 use std::process::ExitCode;
 

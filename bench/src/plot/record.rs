@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_the_report_writes_is_read_back() {
-        let row = report::Row::from_line("row\techo\t50 \"x\\y\"\tus/request\t-\t2.5").unwrap();
+        let row = report::Row::from_line("row\techo\t50 \"x\\y\"\tus/request\t-\t2.5\tmay").unwrap();
         let line = report::json(&report::summarise(&[row])[0]);
         let (about, records) = read(&format!("\n{line}\n")).unwrap();
         assert_eq!(about, None);
@@ -202,7 +202,7 @@ mod tests {
             unit: "us/request".to_owned(),
             value: None,
             reference: Some(2.5),
-            peer: None,
+            peer: Some("may".to_owned()),
         };
         assert_eq!(records, [expected]);
     }
