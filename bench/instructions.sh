@@ -14,7 +14,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly FILE=bench/instructions.json
 readonly PERCENT=3
 readonly SHORT=20000 LONG=120000
-readonly KINDS=(raw-pair root-greenlet greenlet-greenlet yield spawn-1 spawn-1000 park parked-read round-trip queue-item)
 
 die() {
     echo "error: $*" >&2
@@ -33,21 +32,22 @@ command -v valgrind >/dev/null || die "no valgrind: apt-get install valgrind"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-nice cargo build --quiet --release -p bench "$@"
-bench=$(realpath "${CARGO_TARGET_DIR:-target}/release/bench")
+nice cargo build --quiet --release -p instructions "$@"
+program=$(realpath "${CARGO_TARGET_DIR:-target}/release/instructions")
 target=$(rustc -vV | sed -n 's/^host: //p')
 compiler=$(rustc --version)
+mapfile -t kinds < <("$program" --list)
 
 # Prints "OPERATIONS INSTRUCTIONS SYSTEM-CALLS" of one run.
 count() {
     timeout 300 valgrind --tool=callgrind --callgrind-out-file="$work/profile" --collect-systime=yes \
-        --compress-strings=no --compress-pos=no "$bench" --child "instructions-$1" --n "$2" \
+        --compress-strings=no --compress-pos=no "$program" "$1" "$2" \
         >"$work/out" 2>"$work/err" || die "$1 does not run: $(tail -1 "$work/err")"
     # A cost line is "LINE INSTRUCTIONS SYSTEM-CALLS TIME"; the one after `calls=` says what a callee cost, which is
     # counted where it belongs. The clock is a system call for valgrind only: else the kernel's page answers.
-    BENCH=$bench awk '
+    PROGRAM=$program awk '
         FILENAME == ARGV[1] { if (/operations$/) done = $1; next }
-        /^ob=/ { own = substr($0, 4) == ENVIRON["BENCH"] }
+        /^ob=/ { own = substr($0, 4) == ENVIRON["PROGRAM"] }
         /^fn=/ { clock = /clock_gettime/ }
         /^calls=/ { getline; next }
         /^[0-9]/ { if (own) seen += $2; if (!clock) calls += $3 }
@@ -69,7 +69,7 @@ field() {
     sed -nE "s/^ *\"$1\": *\"(.*)\",?\$/\1/p" "$FILE"
 }
 
-for kind in "${KINDS[@]}"; do
+for kind in "${kinds[@]}"; do
     a=$(count "$kind" "$SHORT")
     b=$(count "$kind" "$LONG")
     echo "$a $b" | awk -v kind="$kind" '{ n = $4 - $1; printf "%s %.1f %.2f\n", kind, ($5 - $2) / n, ($6 - $3) / n }'

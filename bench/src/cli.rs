@@ -24,15 +24,9 @@ CASE: switch, values, yield, spawn, memory, timers, locks, queues, select, offlo
   --connections LIST   echo: numbers of connections, by commas (1,50,1000,10000; quick: 1,50,1000)
   --sizes LIST         echo: bytes of a request, by commas, at most 16384 (64,16384)
   --requests N         echo: requests per round (40000; quick: 8000)
-  --n N                memory, million: the most there are (1000000; quick: 100000); instructions: operations
+  --n N                memory, million: the most there are (1000000; quick: 100000)
 the parts that it starts, useful by hand:
-  --child CASE [--peer PEER]      one launch; also million-tasks, memory-tasks, memory-greenlets, memory-peer,
-                                  instructions-raw-pair, instructions-root-greenlet,
-                                  instructions-greenlet-greenlet, instructions-yield,
-                                  instructions-spawn-1, instructions-spawn-1000,
-                                  instructions-park, instructions-parked-read,
-                                  instructions-round-trip, instructions-queue-item,
-                                  instructions-two-hubs
+  --child CASE [--peer PEER]      one launch; also million-tasks, memory-tasks, memory-greenlets, memory-peer
   --serve bare|greenloom|two-hubs|PEER  echo server on loopback [--port 0] [--core C] [--sizes 64]
   --serve bare-http               what answers every read with the same HTTP reply
                                   (each of these ends after [--for SECONDS], 600)
@@ -135,7 +129,7 @@ pub(crate) struct Options {
     pub(crate) requests: u64,
     /// Requests before the measurement; `None` leaves it to the client.
     pub(crate) warmup: Option<u64>,
-    /// Size of `million`, the most of `memory`, operations of `instructions-*`.
+    /// Size of `million`, the most of `memory`.
     pub(crate) n: u64,
     /// Port to listen on, 0 for any.
     pub(crate) port: u16,

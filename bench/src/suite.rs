@@ -31,7 +31,7 @@ pub(crate) fn run_child(name: &str, options: &Options) -> io::Result<()> {
         "redis" => foreign::redis(options)?,
         "million" => cases::million(options.n)?,
         "million-tasks" => cases::million_tasks(options.n)?,
-        _ => return instructions(name, options.n),
+        _ => return Err(io::Error::other(format!("no benchmark {name:?}"))),
     };
     for row in rows {
         println!("{}", row.to_line());
@@ -177,26 +177,4 @@ fn rows_of(bench: &str, case: &str, measured: Measured) -> Vec<Row> {
         ));
     }
     rows
-}
-
-/// Performs `n` operations of one kind and nothing else, for a profiler that counts instructions.
-fn instructions(name: &str, n: u64) -> io::Result<()> {
-    let run = |side: Option<crate::measure::Side<'_>>| {
-        side.map(|side| println!("{} operations", side(n).operations))
-    };
-    let done = match name {
-        "instructions-raw-pair" => reference::with_side(Case::RootGreenlet, run),
-        "instructions-root-greenlet" => cases::with_side(Case::RootGreenlet, run),
-        "instructions-greenlet-greenlet" => cases::with_side(Case::GreenletGreenlet, run),
-        "instructions-yield" => cases::with_side(Case::Yield(2), run),
-        "instructions-spawn-1" => cases::with_side(Case::Spawn(1), run),
-        "instructions-spawn-1000" => cases::with_side(Case::Spawn(1000), run),
-        "instructions-park" => run(Some(&mut cases::parks())),
-        "instructions-parked-read" => run(Some(&mut cases::parked_reads())),
-        "instructions-round-trip" => cases::with_side(Case::RoundTrip, run),
-        "instructions-two-hubs" => cases::with_side(Case::TwoThreads, run),
-        "instructions-queue-item" => cases::with_side(Case::Items128, run),
-        _ => return Err(io::Error::other(format!("no benchmark {name:?}"))),
-    };
-    done.ok_or_else(|| io::Error::other("the case has no such side"))
 }

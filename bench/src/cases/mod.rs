@@ -9,7 +9,6 @@
 //! | `echo.rs` | an echo server with a task per connection |
 //! | `locks.rs` | a lock that is free, a look at an event |
 //! | `selects.rs` | a select over queues, one of them ready |
-//! | `parks.rs` | one round of two parks, one read that parks: for a count of instructions only |
 //! | `queues.rs` | one item, one round trip, within a hub and between two |
 //! | `offload.rs` | one call on a thread of the pool, and its result back |
 //! | `sleepers.rs` | CPU time and lateness of many sleeping tasks |
@@ -26,7 +25,6 @@ mod million;
 mod million_tasks;
 mod offload;
 mod parked;
-mod parks;
 mod queues;
 mod selects;
 mod sleepers;
@@ -38,7 +36,7 @@ mod yields;
 use std::io;
 
 pub(crate) use self::memory::Memory;
-use crate::measure::{Case, Sample, Side};
+use crate::measure::{Case, Side};
 use crate::report::Row;
 use crate::timers::Slept;
 use greenloom::queue::Queue;
@@ -66,16 +64,6 @@ pub(crate) fn with_side<R>(case: Case, body: impl FnOnce(Option<Side<'_>>) -> R)
         Case::TwoThreads => body(Some(&mut queues::two_threads())),
         Case::Offload => body(Some(&mut offload::round_trips())),
     }
-}
-
-/// Rounds of two tasks that park and wake each other.
-pub(crate) fn parks() -> impl FnMut(u64) -> Sample {
-    parks::rounds()
-}
-
-/// Reads that have to park.
-pub(crate) fn parked_reads() -> impl FnMut(u64) -> Sample {
-    parks::reads()
 }
 
 /// Measures `n` sleeping tasks.

@@ -192,7 +192,8 @@ mod tests {
 
     #[test]
     fn what_the_report_writes_is_read_back() {
-        let row = report::Row::from_line("row\techo\t50 \"x\\y\"\tus/request\t-\t2.5\tmay").unwrap();
+        let row =
+            report::Row::from_line("row\techo\t50 \"x\\y\"\tus/request\t-\t2.5\tmay").unwrap();
         let line = report::json(&report::summarise(&[row])[0]);
         let (about, records) = read(&format!("\n{line}\n")).unwrap();
         assert_eq!(about, None);
