@@ -147,27 +147,34 @@ fn panel(svg: &mut Svg, panel: &Panel, look: &Look, top: f64) -> f64 {
         }
         y += HEADING;
         let first = y;
-        for (name, number, colour) in bars(case, look) {
-            let note = format!(
-                "{}, {name}: {} {}",
-                case.name,
-                short(Some(number)),
-                panel.unit
-            );
-            let end = scale.at(number);
+        let bars = bars(case, look);
+        for &(name, number, colour) in &bars {
+            let cost = short(Some(number));
+            let note = format!("{}, {name}: {cost} {}", case.name, panel.unit);
             svg.text((left - 8.0, y + 12.0), Anchor::End, Style::Label, name);
-            svg.bar((left, y + 1.0), (end - left, BAR), colour, &note);
-            svg.text(
-                (end + 6.0, y + 12.0),
-                Anchor::Start,
-                Style::Value,
-                &short(Some(number)),
+            svg.bar(
+                (left, y + 1.0),
+                (scale.at(number) - left, BAR),
+                colour,
+                &note,
             );
             y += PITCH;
         }
         if let Some(limit) = case.limit {
             let x = scale.at(limit);
             svg.line((x, first - 3.0), (x, y), Stroke::Limit);
+        }
+        // Numbers last: the limit's line is not to run through them.
+        let mut middle = first + 12.0;
+        for (_, number, _) in bars {
+            let x = scale.at(number) + 6.0;
+            svg.text(
+                (x, middle),
+                Anchor::Start,
+                Style::Value,
+                &short(Some(number)),
+            );
+            middle += PITCH;
         }
         y += GAP;
     }

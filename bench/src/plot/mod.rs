@@ -36,9 +36,19 @@ const BY_NUMBER: [&str; 3] = ["yield", "spawn", "memory"];
 /// greenloom's colour; these and the peers' are told apart by the colour-blind too.
 const OURS: &str = "#0072b2";
 
-/// The peers', in order of first appearance, and again from the beginning.
-const THEIRS: [&str; 8] = [
-    "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#999999", "#b8a800", "#8c564b", "#6a3d9a",
+/// The peers', the same in all pictures of all runs. One that is not here borrows another's by its place in the file.
+const THEIRS: [(&str, &str); 11] = [
+    ("may", "#e69f00"),
+    ("tokio", "#009e73"),
+    ("smol", "#cc79a7"),
+    ("std", "#56b4e9"),
+    ("generator", "#b8a800"),
+    ("corosensei", "#999999"),
+    ("crossbeam", "#8c564b"),
+    ("go", "#6a3d9a"),
+    ("greenlet", "#44aa99"),
+    ("gevent", "#882255"),
+    ("boost-context", "#444444"),
 ];
 
 /// Draws all that `text`, lines of JSON, has, into files in `dir`, which is made if it is not there.
@@ -152,7 +162,7 @@ fn panels<'r>(records: impl Iterator<Item = &'r Record>) -> Vec<Panel> {
     panels
 }
 
-/// What all pictures of a file share: their caption, and who has which colour.
+/// What all pictures of a file share: their caption, and their peers in order of first appearance.
 #[derive(Clone, Debug)]
 struct Look {
     about: Option<About>,
@@ -170,10 +180,11 @@ impl Look {
         Look { about, peers }
     }
 
-    /// A peer's colour, the same in all pictures of a file.
+    /// A peer's colour.
     fn colour(&self, peer: &str) -> &'static str {
-        let at = self.peers.iter().position(|name| name == peer);
-        THEIRS[at.unwrap_or(0) % THEIRS.len()]
+        let known = THEIRS.iter().position(|(name, _)| *name == peer);
+        let at = known.or_else(|| self.peers.iter().position(|name| name == peer));
+        THEIRS[at.unwrap_or(0) % THEIRS.len()].1
     }
 
     /// Writes where the numbers come from, below `y`. Returns where the picture ends.
