@@ -9,7 +9,7 @@
 //! What a program is asked for, and what it prints on one line:
 //!
 //! ```text
-//! PROGRAM switch|ring10|yield N|spawn N|items128|items|round-trip      ns X           median of its own rounds
+//! PROGRAM switch|ring N|yield N|spawn N|items128|items|round-trip      ns X, the median of its own rounds
 //! PROGRAM memory N                                          bytes X
 //! PROGRAM timers N                                          slept CPU CPU_PARKED LATE LATEST      nanoseconds
 //! PROGRAM echo SIZE                                         listening on ADDR, until SIGTERM
