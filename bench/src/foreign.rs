@@ -224,7 +224,7 @@ fn rows(bench: &str, case: &str, what: &str, sides: [Side; 2]) -> Vec<Row> {
         unit,
         value,
         reference,
-        peer: None,
+        peer: (bench == "redis").then(|| "redis-server".to_owned()),
     };
     vec![
         row("server CPU", format!("us/{what}"), value.0, reference.0),

@@ -31,7 +31,7 @@ pub(crate) struct Row {
     pub(crate) value: Option<f64>,
     /// The reference's number, in the same unit.
     pub(crate) reference: Option<f64>,
-    /// Whose number the reference is: a peer's by its name, or `None` for the bare limit.
+    /// Whose number the reference is: a peer's (or another server's) by its name, or `None` for the bare limit.
     pub(crate) peer: Option<String>,
 }
 
@@ -82,7 +82,7 @@ pub(crate) struct Summary {
     pub(crate) row: Row,
     /// Median of the launches' ratios of value to reference.
     pub(crate) ratio: Option<f64>,
-    /// Least and greatest value of the launches.
+    /// Least and greatest value of the launches, if there were several.
     pub(crate) spread: Option<(f64, f64)>,
 }
 
@@ -110,7 +110,10 @@ pub(crate) fn summarise(rows: &[Row]) -> Vec<Summary> {
                 ..row.clone()
             },
             ratio: median(group().filter_map(ratio).collect()),
-            spread: values().reduce(f64::min).zip(values().reduce(f64::max)),
+            spread: values()
+                .reduce(f64::min)
+                .zip(values().reduce(f64::max))
+                .filter(|_| values().count() > 1),
         });
     }
     summaries
@@ -301,7 +304,7 @@ mod tests {
         assert_eq!(short(Some(4104.0)), "4104");
         let table = table(&summarise(&[row(Some(3.0), Some(2.0))]));
         assert!(
-            table.lines().nth(1).unwrap().ends_with("1.50      0%"),
+            table.lines().nth(1).unwrap().ends_with("1.50       -"),
             "{table}"
         );
     }

@@ -69,7 +69,11 @@ pub(crate) fn rows(options: &Options) -> io::Result<Vec<Row>> {
         None => Peer::Tokio,
     };
     let n = usize::try_from(options.n.min(MOST)).map_err(io::Error::other)?;
-    let n = n.min(peer.most());
+    let n = n.min(match peer {
+        // It is not done with spawning more before the first is due.
+        Peer::Gevent => 20_000,
+        other => other.most(),
+    });
     let theirs = peers::sleep(peer, n)?;
     let own = cases::sleep(n)?;
     let row = |what: &str, unit: &str, of: &dyn Fn(&Slept) -> f64| Row {
