@@ -124,11 +124,14 @@ def timers(n):
 
 
 def echo(size):
+    from socket import IPPROTO_TCP, TCP_NODELAY
+
     from gevent.server import StreamServer
 
     buffer = 4096 if size < 4096 else 32768
 
     def answer(socket, _):
+        socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         while data := socket.recv(buffer):
             socket.sendall(data)
 

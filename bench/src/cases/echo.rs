@@ -42,6 +42,7 @@ pub(super) fn serve_on_two(port: u16) -> io::Result<()> {
 
 /// Sends back what comes until nothing more does.
 fn answer<const BUFFER: usize>(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
     let mut buffer = [0; BUFFER];
     loop {
         let n = stream.read(&mut buffer)?;

@@ -1,7 +1,8 @@
 //! may: stackful coroutines, here on one worker thread.
 //!
 //! Written after its examples `spawn`, `echo` and `single_thread_schedule`, which sets the number of workers like this file.
-//! Its pool of stacks is as large as the most coroutines that any case has, so that none is mapped anew in a round.
+//! Its pool of stacks holds as many as the case has coroutines, so that none is mapped anew in a round, and no more: it
+//! hands out first what came back first, and so makes each round touch all it has.
 #![forbid(unsafe_code)]
 
 use std::hint::black_box;
@@ -17,13 +18,17 @@ use may::sync::mpsc;
 use super::Laps;
 use crate::cases::Memory;
 use crate::measure::{Case, Meter, Sample, Side};
-use crate::reference::{MOST_STACKS, STACK};
+use crate::reference::STACK;
 use crate::timers::{LEAD, Slept, moments};
 use crate::{stats, sys};
 
 /// Its side of `case`.
 pub(super) fn with_side<R>(case: Case, body: impl FnOnce(Option<Side<'_>>) -> R) -> R {
-    configure();
+    configure(match case {
+        Case::Yield(tasks) => tasks,
+        Case::Spawn(batch) => batch,
+        _ => 1,
+    });
     match case {
         Case::Yield(tasks) => body(Some(&mut yields(tasks))),
         Case::Spawn(batch) => body(Some(&mut spawns(batch))),
@@ -33,11 +38,11 @@ pub(super) fn with_side<R>(case: Case, body: impl FnOnce(Option<Side<'_>>) -> R)
     }
 }
 
-/// Must be done before the first coroutine; to do it again changes nothing.
-fn configure() {
+/// For so many coroutines beside the one that spawns them. All but the size of the pool must be said before the first.
+fn configure(coroutines: usize) {
     may::config()
         .set_workers(1)
-        .set_pool_capacity(MOST_STACKS)
+        .set_pool_capacity(coroutines + 2)
         .set_stack_size(STACK / size_of::<usize>());
 }
 
@@ -140,7 +145,8 @@ fn in_coroutine(body: impl FnOnce() -> Sample + Send + 'static) -> Sample {
 
 /// Bytes of each of `n` parked coroutines.
 pub(super) fn memory(n: usize) -> io::Result<f64> {
-    configure();
+    // Stacks that are in the pool before would not be counted.
+    configure(0);
     // What it starts with the first coroutine is not theirs.
     assert!(may::go!(|| ()).join().is_ok());
     let before = Memory::now()?;
@@ -161,7 +167,7 @@ pub(super) fn memory(n: usize) -> io::Result<f64> {
 
 /// Runs `n` sleepers.
 pub(super) fn sleep(n: usize) -> io::Result<Slept> {
-    configure();
+    configure(n);
     let late = Arc::new(Mutex::new(Vec::with_capacity(n)));
     let asleep = Arc::new(AtomicUsize::new(0));
     let before = sys::cpu_time()?;
@@ -192,7 +198,7 @@ pub(super) fn sleep(n: usize) -> io::Result<Slept> {
 
 /// Serves echoes: a coroutine for each connection, its buffer on the heap as in the example.
 pub(super) fn serve(port: u16, buffer: usize) -> io::Result<()> {
-    configure();
+    configure(1000);
     let listener = may::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
     println!("listening on {}", listener.local_addr()?);
     let accepting = may::go!(move || -> io::Result<()> {

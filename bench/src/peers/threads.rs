@@ -173,6 +173,7 @@ pub(super) fn serve(port: u16, buffer: usize) -> io::Result<()> {
     println!("listening on {}", listener.local_addr()?);
     loop {
         let (mut stream, _) = listener.accept()?;
+        stream.set_nodelay(true)?;
         Builder::new().stack_size(STACK).spawn(move || {
             let mut bytes = vec![0; buffer];
             while let Ok(n @ 1..) = stream.read(&mut bytes) {

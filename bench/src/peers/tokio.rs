@@ -140,6 +140,7 @@ pub(super) fn serve(port: u16, buffer: usize) -> io::Result<()> {
         println!("listening on {}", listener.local_addr()?);
         loop {
             let (mut stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
             drop(tokio::spawn(async move {
                 let mut bytes = vec![0; buffer];
                 loop {

@@ -16,7 +16,7 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -150,6 +150,9 @@ fn accept_all(
             connections.push(None);
             connections.len() - 1
         });
+        let socket = TcpStream::from(socket);
+        socket.set_nodelay(true)?;
+        let socket = OwnedFd::from(socket);
         epoll.add(socket.as_fd(), index as u64, READING)?;
         connections[index] = Some(Connection {
             socket,
