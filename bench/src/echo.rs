@@ -1,8 +1,8 @@
 //! The `echo` benchmark: two servers on core 0, each with a client of its own on core 1.
 //!
 //! ```text
-//! per number of connections:   start bare and greenloom, connect a client to each, warm both up
-//!   per round:                 SIGUSR1 → stats   requests …   SIGUSR1 → stats     to one, then the other
+//! per number of connections and size:   start bare (or a peer) and greenloom, connect a client to each, warm both up
+//!   per round:     SIGUSR1 → stats   requests …   SIGUSR1 → stats     to one, then the other
 //! ```
 //!
 //! Both servers live through all rounds with their connections open; the one that is not asked sleeps in
@@ -15,9 +15,20 @@ use std::io;
 
 use crate::cli::{Options, Server};
 use crate::measure::median;
-use crate::peers::{ClientProcess, Cores, ServerProcess};
+use crate::processes::{ClientProcess, Cores, ServerProcess};
 use crate::report::Row;
-use crate::{cases, reference, stats, sys};
+use crate::{cases, peers, reference, stats, sys};
+
+/// Bytes of a connection's buffer, in every server alike: for requests smaller than that.
+pub(crate) const SMALL: usize = 4096;
+
+/// The same for larger ones: twice the largest, so that a read which empties the socket is seen to have done so.
+pub(crate) const LARGE: usize = 2 * crate::cli::LARGEST;
+
+/// The one of the two for requests of `size` bytes.
+pub(crate) fn buffer(size: usize) -> usize {
+    if size < SMALL { SMALL } else { LARGE }
+}
 
 /// Rounds of a launch: each is long, so fewer than elsewhere.
 pub(crate) const ROUNDS: usize = 5;
@@ -27,11 +38,13 @@ pub(crate) fn serve(kind: Server, options: &Options) -> io::Result<()> {
     stats::report_on_signals()?;
     sys::raise_open_files(0)?;
     pin(options.core);
+    let (port, size) = (options.port, options.sizes[0]);
     match kind {
-        Server::Bare => reference::echo::serve(options.port, reference::echo::Answer::Same),
-        Server::BareHttp => reference::echo::serve(options.port, reference::echo::Answer::Http),
-        Server::Greenloom => cases::serve_echo(options.port),
-        Server::TwoHubs => cases::serve_two_hubs(options.port),
+        Server::Bare => reference::echo::serve(port, reference::echo::Answer::Same, buffer(size)),
+        Server::BareHttp => reference::echo::serve(port, reference::echo::Answer::Http, SMALL),
+        Server::Greenloom => cases::serve_echo(port, size),
+        Server::TwoHubs => cases::serve_two_hubs(port),
+        Server::Peer(peer) => peers::serve(peer, port, buffer(size)),
     }
 }
 
@@ -44,11 +57,18 @@ pub(crate) fn pin(core: Option<usize>) {
     }
 }
 
-/// Measures every number of connections.
+/// Measures every number of connections with every size, beside the bare loop or beside the peer.
 pub(crate) fn rows(options: &Options) -> io::Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for &connections in &options.connections {
-        rows.extend(rows_for(connections, options)?);
+    for &size in &options.sizes {
+        for &connections in &options.connections {
+            // The servers and clients need a file for each, and have the limits of this process.
+            if let Err(error) = sys::raise_open_files(connections as u64 + 100) {
+                eprintln!("skipped: echo on {connections} connections: {error}");
+                continue;
+            }
+            rows.extend(rows_for(connections, size, options)?);
+        }
     }
     Ok(rows)
 }
@@ -65,9 +85,14 @@ struct Contestant {
 }
 
 impl Contestant {
-    fn new(kind: Server, connections: usize, options: &Options) -> io::Result<Contestant> {
-        let server = ServerProcess::start(kind, Cores::Apart)?;
-        let mut client = ClientProcess::connect(&server, connections, Cores::Apart)?;
+    fn new(
+        kind: Server,
+        connections: usize,
+        size: usize,
+        options: &Options,
+    ) -> io::Result<Contestant> {
+        let server = ServerProcess::start(kind, size, Cores::Apart)?;
+        let mut client = ClientProcess::connect(&server, connections, size, Cores::Apart)?;
         let warmup = (options.requests / 10).max(2 * connections as u64);
         client.run(options.warmup.unwrap_or(warmup))?;
         Ok(Contestant {
@@ -93,11 +118,12 @@ impl Contestant {
     }
 }
 
-/// Measures one number of connections.
-fn rows_for(connections: usize, options: &Options) -> io::Result<Vec<Row>> {
-    let mut reference = Contestant::new(Server::Bare, connections, options)?;
-    let mut value = Contestant::new(Server::Greenloom, connections, options)?;
-    for round in 0..options.rounds.unwrap_or(ROUNDS) {
+/// Measures one number of connections with one size.
+fn rows_for(connections: usize, size: usize, options: &Options) -> io::Result<Vec<Row>> {
+    let beside = options.peer.map_or(Server::Bare, Server::Peer);
+    let mut reference = Contestant::new(beside, connections, size, options)?;
+    let mut value = Contestant::new(Server::Greenloom, connections, size, options)?;
+    for round in 0..options.rounds_or(ROUNDS, 3) {
         let mut turns = [&mut value, &mut reference];
         if round % 2 == 1 {
             turns.reverse();
@@ -108,16 +134,23 @@ fn rows_for(connections: usize, options: &Options) -> io::Result<Vec<Row>> {
     }
     let row = |what: &str, unit: &str, value, reference| Row {
         bench: "echo".to_owned(),
-        case: format!("{connections} connections, {what}"),
+        case: match size {
+            64 => format!("{connections} connections, {what}"),
+            _ => format!("{connections} connections, {size} bytes, {what}"),
+        },
         unit: unit.to_owned(),
         value,
         reference,
+        peer: options.peer.map(|peer| peer.name().to_owned()),
     };
     let allocations = Some(value.allocations as f64 / value.reads as f64);
     let (cpu, rate) = (median(value.cpu_us), median(value.rate));
-    Ok(vec![
+    let mut rows = vec![
         row("server CPU", "us/request", cpu, median(reference.cpu_us)),
         row("rate", "requests/s", rate, median(reference.rate)),
-        row("allocations", "allocations/read", allocations, None),
-    ])
+    ];
+    if options.peer.is_none() {
+        rows.push(row("allocations", "allocations/read", allocations, None));
+    }
+    Ok(rows)
 }

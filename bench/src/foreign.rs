@@ -15,12 +15,12 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use std::{env, fs, thread};
+use std::{env, thread};
 
 use crate::cli::Options;
 use crate::measure::median;
 use crate::report::Row;
-use crate::sys;
+use crate::{processes, sys};
 
 /// Rounds of a launch: each is a second or more.
 const ROUNDS: usize = 3;
@@ -48,7 +48,10 @@ pub(crate) fn http(options: &Options) -> io::Result<Vec<Row>> {
     let mut ours = Command::new(example);
     ours.args(["--addr", "127.0.0.1:0"]);
     let mut sides = [Side::announced(ours)?, Side::announced(bare)?];
-    rounds(&mut sides, options, |side| side.round(&wrk))?;
+    let seconds = if options.quick { 1 } else { SECONDS };
+    rounds(&mut sides, options, |side| {
+        side.round(&|addr| wrk(addr, seconds))
+    })?;
     Ok(rows(
         "http",
         &format!("{HTTP_CONNECTIONS} connections"),
@@ -67,6 +70,11 @@ pub(crate) fn redis(options: &Options) -> io::Result<Vec<Row>> {
     }
     let mut all = Vec::new();
     for (pipelined, requests) in [(1, 100_000), (16, 1_000_000)] {
+        let requests = if options.quick {
+            requests / 5
+        } else {
+            requests
+        };
         for test in ["get", "set"] {
             let mut ours = Command::new(&example);
             ours.args(["--addr", "127.0.0.1:0"]);
@@ -168,15 +176,8 @@ impl Side {
         Err(io::Error::other("redis-server does not listen"))
     }
 
-    /// CPU time of all its threads.
     fn cpu_ns(&self) -> io::Result<f64> {
-        let mut sum = 0.0;
-        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let text = fs::read_to_string(thread?.path().join("schedstat"))?;
-            let ns = text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok());
-            sum += ns.ok_or_else(|| io::Error::other(format!("no time in {text:?}")))?;
-        }
-        Ok(sum)
+        Ok(processes::cpu_ns(self.child.id())? as f64)
     }
 
     fn round(&mut self, load: &dyn Fn(SocketAddr) -> io::Result<Load>) -> io::Result<()> {
@@ -202,7 +203,7 @@ fn rounds(
     options: &Options,
     mut round: impl FnMut(&mut Side) -> io::Result<()>,
 ) -> io::Result<()> {
-    for n in 0..options.rounds.unwrap_or(ROUNDS) {
+    for n in 0..options.rounds_or(ROUNDS, 1) {
         let order = if n % 2 == 0 { [0, 1] } else { [1, 0] };
         for at in order {
             round(&mut sides[at])?;
@@ -223,6 +224,7 @@ fn rows(bench: &str, case: &str, what: &str, sides: [Side; 2]) -> Vec<Row> {
         unit,
         value,
         reference,
+        peer: (bench == "redis").then(|| "redis-server".to_owned()),
     };
     vec![
         row("server CPU", format!("us/{what}"), value.0, reference.0),
@@ -243,10 +245,10 @@ fn run(mut command: Command) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn wrk(addr: SocketAddr) -> io::Result<Load> {
+fn wrk(addr: SocketAddr, seconds: u32) -> io::Result<Load> {
     let mut command = Command::new("wrk");
     command.args(["-t", "1", "-c", &HTTP_CONNECTIONS.to_string()]);
-    command.args(["-d", &format!("{SECONDS}s"), &format!("http://{addr}/")]);
+    command.args(["-d", &format!("{seconds}s"), &format!("http://{addr}/")]);
     let text = run(command)?;
     wrk_load(&text).ok_or_else(|| io::Error::other(format!("wrk printed {text}")))
 }

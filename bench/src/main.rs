@@ -1,12 +1,13 @@
 //! Benchmarks of greenloom beside their references.
 //!
-//! One binary plays five parts, chosen by its arguments (see [`cli`]):
+//! One binary plays six parts, chosen by its arguments (see [`cli`]):
 //!
 //! ```text
 //!   bench CASE                   the parent: launches itself, takes medians, prints the table
 //!    └─ bench --child CASE       one launch: measures value and reference in alternate rounds
 //!        ├─ bench --serve KIND   an echo server on core 0
 //!        └─ bench --drive ADDR   its client on core 1
+//!   bench plot --from FILE       draws what `--json` wrote
 //!   bench --load ADDR            such a client alone, for `syscalls.sh`
 //! ```
 //!
@@ -15,6 +16,7 @@
 //! needed because the machine's speed drifts while it lives. Every process but the parent ends with the one that
 //! started it, and after ten minutes in any case. What a number means is said in `README.md`.
 
+mod about;
 mod alloc;
 mod cases;
 mod cli;
@@ -23,13 +25,17 @@ mod foreign;
 mod launch;
 mod load;
 mod measure;
+mod memory;
 mod peers;
+mod plot;
+mod processes;
 mod reference;
 mod report;
 mod servers;
 mod stats;
 mod suite;
 mod sys;
+mod timers;
 
 use std::process::ExitCode;
 
@@ -43,7 +49,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if !matches!(options.mode, Mode::Help | Mode::Parent(_))
+    if !matches!(options.mode, Mode::Help | Mode::Parent(_) | Mode::Plot(_))
         && let Err(error) = sys::live_at_most(options.seconds)
     {
         eprintln!("bench: {error}");
@@ -55,6 +61,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Mode::Parent(case) => launch::run(case, &options),
+        Mode::Plot(file) => launch::plot(file, &options),
         Mode::Child(case) => suite::run_child(case, &options),
         Mode::Serve(kind) => echo::serve(*kind, &options),
         Mode::Load(address) => load::run_alone(*address, &options),

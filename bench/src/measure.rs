@@ -30,6 +30,8 @@ pub(crate) enum Case {
     GreenletGreenlet,
     /// Switches around a ring of this many greenlets.
     Ring(usize),
+    /// Switches between the thread's root and one greenlet that carry this many bytes.
+    Values(usize),
     /// Yields among this many tasks.
     Yield(usize),
     /// Spawns and joins in batches of this many empty tasks.
@@ -46,14 +48,10 @@ pub(crate) enum Case {
     Items,
     /// Round trips over two channels of capacity 0.
     RoundTrip,
-    /// Items to another thread, beside tokio.
-    TwoThreadsTokio,
-    /// Items to another thread, beside crossbeam-channel.
-    TwoThreadsCrossbeam,
-    /// Calls on another thread, beside the bare system calls.
+    /// Items to another thread.
+    TwoThreads,
+    /// Calls on another thread.
     Offload,
-    /// Calls on another thread, beside tokio.
-    OffloadTokio,
 }
 
 /// One contestant: performs about the given number of operations.

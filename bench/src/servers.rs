@@ -15,8 +15,12 @@ use std::time::Duration;
 use crate::cli::{Options, Server};
 use crate::echo::ROUNDS;
 use crate::measure::median;
-use crate::peers::{ClientProcess, Cores, ServerProcess};
+use crate::processes::{ClientProcess, Cores, ServerProcess};
 use crate::report::Row;
+use crate::sys;
+
+/// Bytes of a request.
+const SIZE: usize = 64;
 
 /// Connections without a word, and those that talk.
 const IDLE: usize = 10_000;
@@ -27,9 +31,13 @@ const EACH: usize = 50;
 
 /// Measures what a request takes with many idle connections, and with none.
 pub(crate) fn idle(options: &Options) -> io::Result<Vec<Row>> {
-    let quiet_server = ServerProcess::start(Server::Greenloom, Cores::Apart)?;
-    let _idle = ClientProcess::connect(&quiet_server, IDLE, Cores::Apart)?;
-    let lone_server = ServerProcess::start(Server::Greenloom, Cores::Apart)?;
+    if let Err(error) = sys::raise_open_files((IDLE + ACTIVE + 100) as u64) {
+        eprintln!("skipped: idle: {error}");
+        return Ok(Vec::new());
+    }
+    let quiet_server = ServerProcess::start(Server::Greenloom, SIZE, Cores::Apart)?;
+    let _idle = ClientProcess::connect(&quiet_server, IDLE, SIZE, Cores::Apart)?;
+    let lone_server = ServerProcess::start(Server::Greenloom, SIZE, Cores::Apart)?;
     let mut value = Side::new(vec![quiet_server], 1, ACTIVE, Cores::Apart, options)?;
     let mut reference = Side::new(vec![lone_server], 1, ACTIVE, Cores::Apart, options)?;
     alternate(&mut value, &mut reference, options)?;
@@ -58,8 +66,8 @@ pub(crate) fn idle(options: &Options) -> io::Result<Vec<Row>> {
 
 /// Measures what two hubs of one process get done, and two processes.
 pub(crate) fn two_hubs(options: &Options) -> io::Result<Vec<Row>> {
-    let both = ServerProcess::start(Server::TwoHubs, Cores::Any)?;
-    let each = [(), ()].map(|()| ServerProcess::start(Server::Greenloom, Cores::Any));
+    let both = ServerProcess::start(Server::TwoHubs, SIZE, Cores::Any)?;
+    let each = [(), ()].map(|()| ServerProcess::start(Server::Greenloom, SIZE, Cores::Any));
     let each: io::Result<Vec<_>> = each.into_iter().collect();
     let mut value = Side::new(vec![both], 2, EACH, Cores::Any, options)?;
     let mut reference = Side::new(each?, 2, EACH, Cores::Any, options)?;
@@ -84,13 +92,19 @@ pub(crate) fn two_hubs(options: &Options) -> io::Result<Vec<Row>> {
     ])
 }
 
+/// A row of one of the two, whose references are greenloom itself in another form.
 fn row(bench: &str, case: String, unit: &str, value: Option<f64>, reference: Option<f64>) -> Row {
+    let beside = match bench {
+        "idle" => "none idle",
+        _ => "two processes",
+    };
     Row {
         bench: bench.to_owned(),
         case,
         unit: unit.to_owned(),
         value,
         reference,
+        peer: Some(beside.to_owned()),
     }
 }
 
@@ -112,7 +126,7 @@ impl Side {
         options: &Options,
     ) -> io::Result<Side> {
         let clients: io::Result<_> = (0..clients)
-            .map(|i| ClientProcess::connect(&servers[i % servers.len()], connections, cores))
+            .map(|i| ClientProcess::connect(&servers[i % servers.len()], connections, SIZE, cores))
             .collect();
         let mut side = Side {
             clients: clients?,
@@ -156,7 +170,7 @@ impl Side {
 }
 
 fn alternate(value: &mut Side, reference: &mut Side, options: &Options) -> io::Result<()> {
-    for round in 0..options.rounds.unwrap_or(ROUNDS) {
+    for round in 0..options.rounds_or(ROUNDS, 3) {
         let mut turns = [&mut *value, &mut *reference];
         if round % 2 == 1 {
             turns.reverse();

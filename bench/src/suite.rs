@@ -1,89 +1,29 @@
 //! One launch: which cases each benchmark has, and the rows they make.
 //!
-//! greenloom's side and the reference's are each handed to the duel by a `with_side` (in `cases` and in
-//! `reference`), because some sides only exist inside a scope.
+//! greenloom's side, the reference's and a peer's are each handed to the duel by a `with_side` (in `cases`, `reference`
+//! and `peers`), because some sides only exist inside a scope.
 #![forbid(unsafe_code)]
 
 use std::io;
 
 use crate::cli::Options;
 use crate::measure::{Case, Measured, duel};
+use crate::peers::{self, Peer, programs};
 use crate::report::Row;
-use crate::{cases, echo, foreign, reference, servers};
+use crate::{cases, echo, foreign, memory, reference, servers, timers};
 
 /// Alternate rounds of a launch, unless the command line says otherwise.
 const ROUNDS: usize = 9;
 
-/// More than this many sleepers are not all parked when the first is due.
-const MOST_SLEEPERS: u64 = 100_000;
-
 /// Measures benchmark `name` once and prints its rows for the parent.
 pub(crate) fn run_child(name: &str, options: &Options) -> io::Result<()> {
-    let rounds = options.rounds.unwrap_or(ROUNDS);
     let rows = match name {
-        "switch" => duels(
-            rounds,
-            "switch",
-            &[
-                ("root_greenlet", Case::RootGreenlet),
-                ("greenlet_greenlet", Case::GreenletGreenlet),
-                ("ring10", Case::Ring(10)),
-            ],
-        ),
-        "yield" => duels(
-            rounds,
-            "yield",
-            &[
-                ("2 tasks", Case::Yield(2)),
-                ("100 tasks", Case::Yield(100)),
-                ("10000 tasks", Case::Yield(10_000)),
-            ],
-        ),
-        "spawn" => duels(
-            rounds,
-            "spawn",
-            &[
-                ("batch 1", Case::Spawn(1)),
-                ("batch 1000", Case::Spawn(1000)),
-                ("batch 100000", Case::Spawn(100_000)),
-            ],
-        ),
-        "locks" => duels(
-            rounds,
-            "locks",
-            &[
-                ("mutex, lock and unlock", Case::Mutex),
-                ("event, is_set", Case::Event),
-            ],
-        ),
-        "select" => duels(
-            rounds,
-            "select",
-            &[
-                ("2 queues, one ready", Case::Select(2)),
-                ("64 queues, one ready", Case::Select(64)),
-            ],
-        ),
-        "queues" => duels(
-            rounds,
-            "queues",
-            &[
-                ("capacity 128", Case::Items128),
-                ("unbounded", Case::Items),
-                ("round trip, capacity 0", Case::RoundTrip),
-                ("two threads, beside tokio", Case::TwoThreadsTokio),
-                ("two threads, beside crossbeam", Case::TwoThreadsCrossbeam),
-            ],
-        ),
-        "offload" => duels(
-            rounds,
-            "offload",
-            &[
-                ("round trip, beside bare threads", Case::Offload),
-                ("round trip, beside tokio", Case::OffloadTokio),
-            ],
-        ),
-        "sleepers" => cases::sleepers(options.n.min(MOST_SLEEPERS))?,
+        "switch" | "values" | "yield" | "spawn" | "locks" | "queues" | "select" | "offload" => {
+            duels(name, &list(name, options.n), options)?
+        }
+        "memory" => memory::rows(options)?,
+        "memory-tasks" | "memory-greenlets" | "memory-peer" => memory::one(name, options)?,
+        "timers" => timers::rows(options)?,
         "echo" => echo::rows(options)?,
         "idle" => servers::idle(options)?,
         "two-hubs" => servers::two_hubs(options)?,
@@ -91,7 +31,7 @@ pub(crate) fn run_child(name: &str, options: &Options) -> io::Result<()> {
         "redis" => foreign::redis(options)?,
         "million" => cases::million(options.n)?,
         "million-tasks" => cases::million_tasks(options.n)?,
-        _ => return instructions(name, options.n),
+        _ => return Err(io::Error::other(format!("no benchmark {name:?}"))),
     };
     for row in rows {
         println!("{}", row.to_line());
@@ -99,16 +39,117 @@ pub(crate) fn run_child(name: &str, options: &Options) -> io::Result<()> {
     Ok(())
 }
 
-/// Measures every case of a benchmark that is made of duels.
-fn duels(rounds: usize, bench: &str, list: &[(&str, Case)]) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for &(name, case) in list {
-        let measured = reference::with_side(case, |reference| {
-            cases::with_side(case, |value| duel(rounds, value, reference))
-        });
-        rows.extend(rows_of(bench, name, measured));
+/// The cases of a benchmark that is made of duels; those with numbers of tasks have at most `n`.
+fn list(name: &str, n: u64) -> Vec<(String, Case)> {
+    let fixed: &[(&str, Case)] = match name {
+        "switch" => &[
+            ("root_greenlet", Case::RootGreenlet),
+            ("greenlet_greenlet", Case::GreenletGreenlet),
+            ("ring10", Case::Ring(10)),
+            ("ring1000", Case::Ring(1000)),
+        ],
+        "values" => &[
+            ("0 bytes", Case::Values(0)),
+            ("8 bytes", Case::Values(8)),
+            ("64 bytes", Case::Values(64)),
+            ("1024 bytes", Case::Values(1024)),
+        ],
+        "locks" => &[
+            ("mutex, lock and unlock", Case::Mutex),
+            ("event, is_set", Case::Event),
+        ],
+        "select" => &[
+            ("2 queues, one ready", Case::Select(2)),
+            ("64 queues, one ready", Case::Select(64)),
+        ],
+        "queues" => &[
+            ("capacity 128", Case::Items128),
+            ("unbounded", Case::Items),
+            ("round trip, capacity 0", Case::RoundTrip),
+            ("two threads", Case::TwoThreads),
+        ],
+        "offload" => &[("round trip", Case::Offload)],
+        _ => &[],
+    };
+    if !fixed.is_empty() {
+        return fixed
+            .iter()
+            .map(|&(name, case)| (name.to_owned(), case))
+            .collect();
     }
-    rows
+    let numbers: &[usize] = &[1, 2, 10, 100, 1000, 10_000, 100_000, 1_000_000];
+    let numbers = numbers.iter().copied().filter(|&number| number as u64 <= n);
+    match name {
+        "yield" => numbers
+            .map(|n| {
+                let s = if n == 1 { "" } else { "s" };
+                (format!("{n} task{s}"), Case::Yield(n))
+            })
+            .collect(),
+        _ => numbers
+            .filter(|&batch| batch != 2)
+            .map(|batch| (format!("batch {batch}"), Case::Spawn(batch)))
+            .collect(),
+    }
+}
+
+/// Alternate rounds of a case: of what fills a round by itself many times over there are fewer.
+fn rounds_of(case: Case, options: &Options) -> usize {
+    match case {
+        Case::Yield(n) | Case::Spawn(n) if n > 100_000 => options.rounds_or(3, 1),
+        Case::Yield(n) | Case::Spawn(n) if n > 10_000 => options.rounds_or(5, 2),
+        _ => options.rounds_or(ROUNDS, 3),
+    }
+}
+
+/// Measures every case of a benchmark that is made of duels: beside its limit and the peers that stand in where there is
+/// none, or beside the one peer that was asked for.
+fn duels(bench: &str, list: &[(String, Case)], options: &Options) -> io::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (name, case) in list {
+        let case = *case;
+        let rounds = rounds_of(case, options);
+        let beside = |peer: Peer| -> io::Result<Option<Row>> {
+            let measured = if peer.is_program() {
+                programs::ns(peer, case)?.map(|reference| Measured {
+                    reference: Some(reference),
+                    ..cases::with_side(case, |value| duel(rounds, value, None))
+                })
+            } else {
+                peers::with_side(peer, case, |reference| {
+                    let reference = reference?;
+                    Some(cases::with_side(case, |value| {
+                        duel(rounds, value, Some(reference))
+                    }))
+                })
+            };
+            Ok(measured.map(|measured| Row {
+                bench: bench.to_owned(),
+                case: name.clone(),
+                unit: "ns".to_owned(),
+                value: measured.value,
+                reference: measured.reference,
+                peer: Some(peer.name().to_owned()),
+            }))
+        };
+        let stand_ins = peers::stand_ins(case);
+        match options.peer {
+            Some(peer) if stand_ins.contains(&peer) => {}
+            Some(peer) => rows.extend(beside(peer)?),
+            None => {
+                if reference::has(case) || stand_ins.is_empty() {
+                    let measured = reference::with_side(case, |reference| {
+                        cases::with_side(case, |value| duel(rounds, value, reference))
+                    });
+                    rows.extend(rows_of(bench, name, measured));
+                }
+                for &peer in stand_ins {
+                    rows.extend(beside(peer)?);
+                }
+            }
+        }
+    }
+    Ok(rows)
 }
 
 /// The rows of one duel: time, and for switches and yields the allocations, which must be none.
@@ -119,6 +160,7 @@ fn rows_of(bench: &str, case: &str, measured: Measured) -> Vec<Row> {
         unit,
         value,
         reference,
+        peer: None,
     };
     let mut rows = vec![row(
         case.to_owned(),
@@ -126,33 +168,16 @@ fn rows_of(bench: &str, case: &str, measured: Measured) -> Vec<Row> {
         measured.value,
         measured.reference,
     )];
-    if matches!(bench, "switch" | "yield") {
+    if matches!(bench, "switch" | "values" | "yield") {
         rows.push(row(
             format!("{case}, allocations"),
-            format!("allocations/{bench}"),
+            match bench {
+                "yield" => "allocations/yield".to_owned(),
+                _ => "allocations/switch".to_owned(),
+            },
             measured.allocations,
             None,
         ));
     }
     rows
-}
-
-/// Performs `n` operations of one kind and nothing else, for a profiler that counts instructions.
-fn instructions(name: &str, n: u64) -> io::Result<()> {
-    let run = |side: Option<crate::measure::Side<'_>>| {
-        side.map(|side| println!("{} operations", side(n).operations))
-    };
-    let done = match name {
-        "instructions-raw-pair" => reference::with_side(Case::RootGreenlet, run),
-        "instructions-root-greenlet" => cases::with_side(Case::RootGreenlet, run),
-        "instructions-greenlet-greenlet" => cases::with_side(Case::GreenletGreenlet, run),
-        "instructions-yield" => cases::with_side(Case::Yield(2), run),
-        "instructions-spawn-1" => cases::with_side(Case::Spawn(1), run),
-        "instructions-spawn-1000" => cases::with_side(Case::Spawn(1000), run),
-        "instructions-round-trip" => cases::with_side(Case::RoundTrip, run),
-        "instructions-two-hubs" => cases::with_side(Case::TwoThreadsTokio, run),
-        "instructions-queue-item" => cases::with_side(Case::Items128, run),
-        _ => return Err(io::Error::other(format!("no benchmark {name:?}"))),
-    };
-    done.ok_or_else(|| io::Error::other("the case has no such side"))
 }

@@ -173,6 +173,13 @@ pub(crate) fn at_start(command: &mut std::process::Command, core: usize) {
     }
 }
 
+/// Has a program that is not ours end with this process, or after ten minutes.
+pub(crate) fn end_with_us(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: between fork and exec only async-signal-safe system calls are made, and nothing is allocated.
+    unsafe { command.pre_exec(|| live_at_most(600)) };
+}
+
 /// CPU time of this process so far, in user and kernel mode.
 pub(crate) fn cpu_time() -> io::Result<std::time::Duration> {
     let mut time = libc::timespec {

@@ -35,10 +35,11 @@ fn every_timed_switch_row_has_a_reference() {
         .filter(|line| line.contains("\"unit\":\"ns\""))
         .collect();
     // One line per case, however many launches.
-    assert_eq!(timed.len(), 3, "{text}");
-    for (line, case) in timed
-        .iter()
-        .zip(["root_greenlet", "greenlet_greenlet", "ring10"])
+    assert_eq!(timed.len(), 4, "{text}");
+    for (line, case) in
+        timed
+            .iter()
+            .zip(["root_greenlet", "greenlet_greenlet", "ring10", "ring1000"])
     {
         assert!(line.contains(&format!("\"case\":\"{case}\"")), "{line}");
         assert!(field(line, "reference").unwrap() > 0.0, "{line}");
@@ -65,6 +66,137 @@ fn echo_measures_cpu_and_rate_of_the_bare_server() {
         let line = text.lines().find(|line| line.contains(part)).expect(part);
         assert!(field(line, "reference").unwrap() > 0.0, "{line}");
     }
+}
+
+#[test]
+fn echo_has_a_row_for_each_size_and_none_for_connections_that_are_not_allowed() {
+    let mut command = bench(&["echo", "--json", "--quick", "--rounds", "1"]);
+    command.args(["--connections", "2,100000000", "--requests", "50"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("\"2 connections, server CPU\""), "{text}");
+    assert!(
+        text.contains("\"2 connections, 16384 bytes, rate\""),
+        "{text}"
+    );
+    assert!(!text.contains("\"100000000 connections"), "{text}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.contains("skipped: echo on 100000000 connections"),
+        "{told}"
+    );
+}
+
+#[test]
+fn json_goes_into_the_named_file_and_the_table_is_printed_beside_it() {
+    let file = std::env::temp_dir().join(format!("bench-{}.jsonl", std::process::id()));
+    let mut command = bench(&["values", "--quick", "--rounds", "1", "--json"]);
+    let output = command.arg(&file).output().unwrap();
+    let lines = std::fs::read_to_string(&file);
+    std::fs::remove_file(&file).unwrap();
+    assert!(output.status.success());
+    let lines = lines.unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    for case in ["0 bytes", "8 bytes", "64 bytes", "1024 bytes"] {
+        let line = lines.lines().find(|line| {
+            line.contains(&format!("\"case\":\"{case}\"")) && line.contains("\"unit\":\"ns\"")
+        });
+        let line = line.expect(case);
+        assert!(field(line, "ratio").unwrap() > 0.0, "{line}");
+        assert!(line.contains("\"peer\":null"), "{line}");
+        assert!(table.contains(case), "{table}");
+    }
+    assert!(!table.contains('{'), "{table}");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_fails_before_anything_is_measured() {
+    let output = run(&["all", "--json", "/no/such/directory/out.jsonl"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("launch 1"));
+}
+
+#[test]
+fn memory_is_measured_in_processes_of_its_own() {
+    let output = run(&["memory", "--json", "--quick", "--n", "500"]);
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    for kind in ["500 tasks", "500 greenlets"] {
+        let line = text.lines().find(|line| line.contains(kind)).expect(kind);
+        // A stack that has run has a page of its own.
+        assert!(field(line, "value").unwrap() >= 4096.0, "{line}");
+        assert_eq!(field(line, "reference"), Some(4096.0), "{line}");
+    }
+}
+
+/// Every peer that needs nothing but this crate, in everything it plays, in its smallest form.
+#[test]
+fn peers_in_rust_have_their_rows() {
+    for (bench, n, peers) in [
+        ("switch", "1", &["generator"][..]),
+        ("values", "1", &["generator"]),
+        ("yield", "10", &["may", "tokio", "smol", "std"]),
+        ("spawn", "10", &["generator", "may", "tokio", "smol", "std"]),
+        ("queues", "1", &["may", "smol", "std", "crossbeam"]),
+        ("timers", "20", &["may", "smol", "std"]),
+        (
+            "memory",
+            "20",
+            &["generator", "may", "tokio", "smol", "std", "corosensei"],
+        ),
+    ] {
+        for peer in peers {
+            let output = run(&[
+                "--child", bench, "--peer", peer, "--quick", "--rounds", "1", "--n", n,
+            ]);
+            assert!(output.status.success(), "{bench} beside {peer}");
+            let text = String::from_utf8(output.stdout).unwrap();
+            let mut rows = text
+                .lines()
+                .filter(|line| line.starts_with("row\t"))
+                .peekable();
+            assert!(rows.peek().is_some(), "{bench} beside {peer}: {text}");
+            for row in rows {
+                let fields: Vec<&str> = row.split('\t').collect();
+                assert_eq!(fields[6], *peer, "{row}");
+                assert!(fields[5].parse::<f64>().is_ok(), "{row}");
+            }
+        }
+    }
+}
+
+#[test]
+fn peers_in_rust_serve_echoes() {
+    for peer in ["may", "tokio", "smol", "std"] {
+        let mut command = bench(&["--child", "echo", "--peer", peer, "--connections", "3"]);
+        command.args(["--sizes", "64,16384", "--requests", "60", "--rounds", "1"]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{peer}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.lines().count(), 4, "{peer}: {text}");
+    }
+}
+
+#[test]
+fn a_program_that_cannot_run_is_named_with_the_way_to_get_it() {
+    let mut command = bench(&["switch", "--peers", "--quick", "--rounds", "1"]);
+    let output = command
+        .env("BENCH_PYTHON", "/no/such/python")
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        told.contains("skipped: greenlet: no Python module greenlet"),
+        "{told}"
+    );
+    assert!(told.contains("pip install greenlet"), "{told}");
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        table.lines().any(|line| line.contains("generator")),
+        "{table}"
+    );
 }
 
 #[test]

@@ -8,19 +8,25 @@ use std::num::NonZeroUsize;
 use greenloom::net::{TcpListener, TcpStream};
 use greenloom::server::StreamServer;
 
+use crate::echo::{LARGE, SMALL};
 use crate::stats;
 
-/// Bytes of a connection's buffer, the same as the reference's.
-const BUFFER: usize = 4096;
-
 /// Accepts until a signal ends the process.
-pub(super) fn serve(port: u16) -> io::Result<()> {
+pub(super) fn serve(port: u16, size: usize) -> io::Result<()> {
+    if size < SMALL {
+        serve_with::<SMALL>(port)
+    } else {
+        serve_with::<LARGE>(port)
+    }
+}
+
+fn serve_with<const BUFFER: usize>(port: u16) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
     println!("listening on {}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept()?;
         // Dropping the handle detaches the task. Its error is the client's going away: nobody to tell.
-        drop(greenloom::spawn(move || drop(answer(stream))));
+        drop(greenloom::spawn(move || drop(answer::<BUFFER>(stream))));
     }
 }
 
@@ -29,13 +35,14 @@ pub(super) fn serve_on_two(port: u16) -> io::Result<()> {
     let two = const { NonZeroUsize::new(2).unwrap() };
     let server = StreamServer::builder((Ipv4Addr::LOCALHOST, port))
         .hubs(two)
-        .serve(|stream, _| drop(answer(stream)))?;
+        .serve(|stream, _| drop(answer::<SMALL>(stream)))?;
     println!("listening on {}", server.local_addr());
     server.wait()
 }
 
 /// Sends back what comes until nothing more does.
-fn answer(mut stream: TcpStream) -> io::Result<()> {
+fn answer<const BUFFER: usize>(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
     let mut buffer = [0; BUFFER];
     loop {
         let n = stream.read(&mut buffer)?;

@@ -8,18 +8,18 @@ use std::io;
 
 /// The process's memory at one moment.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     /// Resident set in bytes.
     resident: u64,
     /// Page tables in bytes.
     tables: u64,
     /// Lines of the memory map.
-    pub(super) mappings: usize,
+    pub(crate) mappings: usize,
 }
 
 impl Memory {
     /// Reads it now.
-    pub(super) fn now() -> io::Result<Memory> {
+    pub(crate) fn now() -> io::Result<Memory> {
         let status = fs::read_to_string("/proc/self/status")?;
         let bytes = |name: &str| {
             status
@@ -39,7 +39,7 @@ impl Memory {
     }
 
     /// Growth of the resident set and of the page tables since `before`.
-    pub(super) fn bytes_since(&self, before: &Memory) -> f64 {
+    pub(crate) fn bytes_since(&self, before: &Memory) -> f64 {
         (self.resident + self.tables) as f64 - (before.resident + before.tables) as f64
     }
 }

@@ -92,6 +92,7 @@ pub(super) fn rows(n: usize) -> io::Result<Vec<Row>> {
         unit: unit.to_owned(),
         value: Some(value),
         reference: None,
+        peer: None,
     };
     let each = |time: Duration| time.as_nanos() as f64 / n as f64;
     Ok(vec![

@@ -16,15 +16,12 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::stats;
 use crate::sys::{self, Epoll};
-
-/// Bytes of a connection's buffer, the same as on the stack of greenloom's handler.
-const BUFFER: usize = 4096;
 
 /// The listener's token; the connections' are their indices.
 const LISTENER: u64 = u64::MAX;
@@ -56,7 +53,7 @@ const REPLY: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Le
 
 impl Answer {
     /// Puts it into the buffer, of which so much was read; returns its length.
-    fn fill(self, buffer: &mut [u8; BUFFER], read: usize) -> usize {
+    fn fill(self, buffer: &mut [u8], read: usize) -> usize {
         match self {
             Answer::Same => read,
             Answer::Http => {
@@ -70,7 +67,7 @@ impl Answer {
 /// One client.
 struct Connection {
     socket: OwnedFd,
-    buffer: Box<[u8; BUFFER]>,
+    buffer: Box<[u8]>,
     /// The part of `buffer` that is still to be sent.
     unsent: Range<usize>,
 }
@@ -85,8 +82,8 @@ enum Next {
     Close,
 }
 
-/// Serves on loopback until a signal ends the process.
-pub(crate) fn serve(port: u16, answer: Answer) -> io::Result<()> {
+/// Serves on loopback until a signal ends the process, with a buffer of so many bytes for each connection.
+pub(crate) fn serve(port: u16, answer: Answer, buffer: usize) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
     listener.set_nonblocking(true)?;
     let epoll = Epoll::new()?;
@@ -105,7 +102,7 @@ pub(crate) fn serve(port: u16, answer: Answer) -> io::Result<()> {
         for event in ready {
             let (token, flags) = (event.u64, event.events);
             if token == LISTENER {
-                accept_all(&listener, &epoll, &mut connections, &mut free)?;
+                accept_all(&listener, &epoll, &mut connections, &mut free, buffer)?;
                 continue;
             }
             let place = &mut connections[token as usize];
@@ -138,6 +135,7 @@ fn accept_all(
     epoll: &Epoll,
     connections: &mut Vec<Option<Connection>>,
     free: &mut Vec<usize>,
+    buffer: usize,
 ) -> io::Result<()> {
     loop {
         let socket = match sys::accept(listener) {
@@ -152,10 +150,13 @@ fn accept_all(
             connections.push(None);
             connections.len() - 1
         });
+        let socket = TcpStream::from(socket);
+        socket.set_nodelay(true)?;
+        let socket = OwnedFd::from(socket);
         epoll.add(socket.as_fd(), index as u64, READING)?;
         connections[index] = Some(Connection {
             socket,
-            buffer: Box::new([0; BUFFER]),
+            buffer: vec![0; buffer].into_boxed_slice(),
             unsent: 0..0,
         });
     }
@@ -184,7 +185,7 @@ impl Connection {
                 Ok(n) => {
                     stats::request();
                     self.unsent = 0..answer.fill(&mut self.buffer, n);
-                    emptied = n < BUFFER && !to_the_end;
+                    emptied = n < self.buffer.len() && !to_the_end;
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(Next::Read),

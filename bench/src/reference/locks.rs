@@ -1,11 +1,9 @@
-//! The references of `locks` and `select`: std's mutex, an atomic's load, crossbeam-channel's select.
+//! The references of `locks`: std's mutex, an atomic's load.
 #![forbid(unsafe_code)]
 
 use std::hint::black_box;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use crossbeam_channel::Select;
 
 use crate::measure::{Meter, Sample};
 
@@ -30,27 +28,6 @@ pub(super) fn flag() -> impl FnMut(u64) -> Sample {
         let meter = Meter::start();
         for _ in 0..operations {
             black_box(black_box(&flag).load(Ordering::Acquire));
-        }
-        meter.stop(operations)
-    }
-}
-
-/// Selects from so many channels, of which one has something.
-pub(super) fn select(n: usize) -> impl FnMut(u64) -> Sample {
-    move |operations| {
-        let channels: Vec<_> = (0..n)
-            .map(|_| crossbeam_channel::unbounded::<u64>())
-            .collect();
-        let meter = Meter::start();
-        for i in 0..operations {
-            assert!(channels[(i as usize * 7) % n].0.send(i).is_ok());
-            let mut select = Select::new();
-            for (_, receive) in &channels {
-                select.recv(receive);
-            }
-            let chosen = select.select();
-            let at = chosen.index();
-            black_box(chosen.recv(&channels[at].1).ok());
         }
         meter.stop(operations)
     }

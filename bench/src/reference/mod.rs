@@ -6,10 +6,10 @@
 //! | yield | a `VecDeque` of coroutines: take the first, resume it, put it back |
 //! | spawn | a coroutine on a stack from a pool, run to its end, its stack given back |
 //! | locks | std's `Mutex`; the load of an `AtomicBool` |
-//! | select | crossbeam-channel's |
-//! | queues | tokio's mpsc; between threads crossbeam-channel too |
-//! | offload | a thread woken by a futex, which rings an eventfd; tokio's `spawn_blocking` |
-//! | sleepers | tokio's current-thread runtime |
+//! | values | such a pair that carries the bytes both ways, by corosensei's own types |
+//! | memory | a page (and, as a peer, a suspended coroutine) |
+//! | offload | a thread woken by a futex, which rings an eventfd |
+//! | select, queues, timers | none: a peer stands in ([`crate::peers::stand_ins`]) |
 //! | echo | an edge-triggered epoll loop ([`echo`]) |
 //!
 //! All stacks are corosensei's own with [`STACK`] usable bytes, the size of a greenloom task's by default.
@@ -21,19 +21,19 @@ mod locks;
 mod offload;
 mod pair;
 mod queue;
-mod queues;
-mod sleepers;
 
 use std::io;
 
-use crate::cases::Slept;
+use corosensei::Coroutine;
+
+use crate::cases::Memory;
 use crate::measure::{Case, Side};
 
 /// Usable bytes of a stack.
-const STACK: usize = 64 * 1024;
+pub(crate) const STACK: usize = 64 * 1024;
 
 /// Two mappings a stack, and the kernel's default allows 65,530 of them: above this, no reference.
-const MOST_STACKS: usize = 20_000;
+pub(crate) const MOST_STACKS: usize = 20_000;
 
 /// Calls `body` with the reference of `case`, or with `None` where there is none.
 pub(crate) fn with_side<R>(case: Case, body: impl FnOnce(Option<Side<'_>>) -> R) -> R {
@@ -41,25 +41,45 @@ pub(crate) fn with_side<R>(case: Case, body: impl FnOnce(Option<Side<'_>>) -> R)
         Case::RootGreenlet | Case::GreenletGreenlet | Case::Ring(_) => {
             body(Some(&mut pair::resume_and_suspend()))
         }
-        Case::Yield(tasks) => body(Some(&mut queue::round_robin(tasks))),
+        Case::Values(0) => body(Some(&mut pair::carrying::<0>())),
+        Case::Values(8) => body(Some(&mut pair::carrying::<8>())),
+        Case::Values(64) => body(Some(&mut pair::carrying::<64>())),
+        Case::Values(1024) => body(Some(&mut pair::carrying::<1024>())),
+        Case::Values(_) => body(None),
+        Case::Yield(tasks) if tasks <= MOST_STACKS => body(Some(&mut queue::round_robin(tasks))),
+        Case::Yield(_) => body(None),
         Case::Spawn(batch) if batch <= MOST_STACKS => body(Some(&mut batch::create_and_run(batch))),
         Case::Spawn(_) => body(None),
         Case::Mutex => body(Some(&mut locks::mutex())),
         Case::Event => body(Some(&mut locks::flag())),
-        Case::Select(n) => body(Some(&mut locks::select(n))),
-        Case::Items128 => body(Some(&mut queues::bounded(128))),
-        Case::Items => body(Some(&mut queues::unbounded())),
-        Case::RoundTrip => body(Some(&mut queues::round_trips())),
-        Case::TwoThreadsTokio => body(Some(&mut queues::two_threads_tokio())),
-        Case::TwoThreadsCrossbeam => body(Some(&mut queues::two_threads_crossbeam())),
         Case::Offload => body(Some(&mut offload::futex_and_eventfd())),
-        Case::OffloadTokio => body(Some(&mut offload::spawn_blocking())),
+        Case::Select(_) | Case::Items128 | Case::Items | Case::RoundTrip | Case::TwoThreads => {
+            body(None)
+        }
     }
 }
 
-/// `n` sleepers on tokio.
-pub(crate) fn sleepers(n: usize) -> io::Result<Slept> {
-    sleepers::sleep(n)
+/// Whether there is a limit: where there is none, a peer stands in.
+pub(crate) fn has(case: Case) -> bool {
+    !matches!(
+        case,
+        Case::Select(_) | Case::Items128 | Case::Items | Case::RoundTrip | Case::TwoThreads
+    )
+}
+
+/// Bytes of each of `n` raw coroutines that are suspended, or `None` if their stacks' mappings do not allow so many.
+pub(crate) fn memory(n: usize) -> io::Result<Option<f64>> {
+    if n > MOST_STACKS {
+        return Ok(None);
+    }
+    let before = Memory::now()?;
+    let mut suspended: Vec<Coroutine<(), (), ()>> = Vec::with_capacity(n);
+    for _ in 0..n {
+        let mut coroutine = Coroutine::with_stack(stack(), |yielder, ()| yielder.suspend(()));
+        coroutine.resume(());
+        suspended.push(coroutine);
+    }
+    Ok(Some(Memory::now()?.bytes_since(&before) / n as f64))
 }
 
 /// A stack of the size that all references use.

@@ -1,11 +1,9 @@
-//! The references of `offload`: the two system calls it cannot do without, and tokio's `spawn_blocking`.
+//! The reference of `offload`: the two system calls it cannot do without.
 #![forbid(unsafe_code)]
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-
-use tokio::runtime::Builder;
 
 use crate::measure::{Meter, Sample};
 use crate::sys::{EventFd, futex_wait, futex_wake};
@@ -43,21 +41,5 @@ pub(super) fn futex_and_eventfd() -> impl FnMut(u64) -> Sample {
         futex_wake(&word);
         worker.join().expect("it ends");
         sample
-    }
-}
-
-/// tokio's `spawn_blocking`.
-pub(super) fn spawn_blocking() -> impl FnMut(u64) -> Sample {
-    let runtime = Builder::new_current_thread()
-        .build()
-        .expect("a runtime of one thread");
-    move |operations| {
-        runtime.block_on(async {
-            let meter = Meter::start();
-            for i in 0..operations {
-                black_box(tokio::task::spawn_blocking(move || black_box(i)).await.ok());
-            }
-            meter.stop(operations)
-        })
     }
 }

@@ -26,3 +26,20 @@ pub(super) fn resume_and_suspend() -> impl FnMut(u64) -> Sample {
         meter.stop(operations)
     }
 }
+
+/// The same with `N` bytes there and as many back.
+pub(super) fn carrying<const N: usize>() -> impl FnMut(u64) -> Sample {
+    let mut identity = Coroutine::<[u8; N], [u8; N], (), _>::with_stack(
+        super::stack(),
+        |yielder, mut value: [u8; N]| loop {
+            value = yielder.suspend(value);
+        },
+    );
+    move |operations| {
+        let meter = Meter::start();
+        for _ in 0..operations {
+            black_box(identity.resume(black_box([7; N])).as_yield());
+        }
+        meter.stop(operations)
+    }
+}

@@ -3,22 +3,28 @@
 //! | process | told by | answers on stdout | ends by |
 //! | --- | --- | --- | --- |
 //! | `--serve KIND` | SIGUSR1 | `listening on ADDR`, then `stats …` | SIGTERM, its parent's end, its time |
+//! | a peer's program | | `listening on ADDR` | SIGTERM, the end of this process, its time |
 //! | `--drive ADDR` | a line with a number of requests | `connected`, then nanoseconds | end of its stdin |
+//!
+//! A program that is not ours is asked nothing: the CPU time of its threads is read from `/proc`.
 //!
 //! Dropping a handle ends its process and waits for it, so nothing outlives a benchmark that fails.
 #![forbid(unsafe_code)]
 
+use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use crate::cli::Server;
+use crate::peers::programs;
 use crate::stats::Stats;
 use crate::sys;
 
 /// The servers' core.
 const SERVER_CORE: &str = "0";
+const SERVER_CPU: usize = 0;
 
 /// The clients' core.
 const CLIENT_CORE: &str = "1";
@@ -33,25 +39,27 @@ pub(crate) enum Cores {
 }
 
 /// A part of this binary in a process of its own, and the pipe of its answers.
-struct Peer {
+struct Process {
     child: Child,
     output: BufReader<ChildStdout>,
     /// What it is, for messages.
     name: String,
 }
 
-impl Peer {
-    fn start(args: &[&str], input: Stdio) -> io::Result<Peer> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(args)
-            .stdin(input)
-            .stdout(Stdio::piped())
-            .spawn()?;
+impl Process {
+    fn start(args: &[&str], input: Stdio) -> io::Result<Process> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(args);
+        Process::run(command, args.join(" "), input)
+    }
+
+    fn run(mut command: Command, name: String, input: Stdio) -> io::Result<Process> {
+        let mut child = command.stdin(input).stdout(Stdio::piped()).spawn()?;
         let output = child.stdout.take().expect("stdout was asked to be a pipe");
-        Ok(Peer {
+        Ok(Process {
             child,
             output: BufReader::new(output),
-            name: args.join(" "),
+            name,
         })
     }
 
@@ -66,46 +74,83 @@ impl Peer {
 
 /// A running echo server.
 pub(crate) struct ServerProcess {
-    peer: Peer,
+    process: Process,
     address: SocketAddr,
+    /// Not this binary: it answers no signals.
+    program: bool,
 }
 
 impl ServerProcess {
     /// Starts a server on a port of its choice and waits until it listens.
-    pub(crate) fn start(kind: Server, cores: Cores) -> io::Result<ServerProcess> {
-        let mut args = vec!["--serve", kind.name(), "--port", "0"];
-        if cores == Cores::Apart {
-            args.extend(["--core", SERVER_CORE]);
-        }
+    pub(crate) fn start(kind: Server, size: usize, cores: Cores) -> io::Result<ServerProcess> {
+        let program = match kind {
+            Server::Peer(peer) => programs::command(peer)?,
+            _ => None,
+        };
+        let size = size.to_string();
+        let is_program = program.is_some();
+        let process = match program {
+            Some(mut command) => {
+                command.args(["echo", &size]);
+                sys::at_start(&mut command, SERVER_CPU);
+                Process::run(command, kind.name().to_owned(), Stdio::null())?
+            }
+            None => {
+                let mut args = vec!["--serve", kind.name(), "--port", "0", "--sizes", &size];
+                if cores == Cores::Apart {
+                    args.extend(["--core", SERVER_CORE]);
+                }
+                Process::start(&args, Stdio::null())?
+            }
+        };
         // Made first, so that a server that says something else is ended all the same.
         let mut server = ServerProcess {
-            peer: Peer::start(&args, Stdio::null())?,
+            process,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            program: is_program,
         };
         server.address = server
-            .peer
+            .process
             .answer(|line| line.strip_prefix("listening on ")?.parse().ok())?;
         Ok(server)
     }
 
-    /// Asks for its counters.
+    /// Asks for its counters. Those of a program that is not ours are of its CPU time alone.
     pub(crate) fn stats(&mut self) -> io::Result<Stats> {
-        sys::signal(self.peer.child.id(), libc::SIGUSR1)?;
-        self.peer.answer(Stats::from_line)
+        if self.program {
+            return Ok(Stats {
+                requests: 0,
+                cpu_ns: cpu_ns(self.process.child.id())?,
+                allocations: 0,
+            });
+        }
+        sys::signal(self.process.child.id(), libc::SIGUSR1)?;
+        self.process.answer(Stats::from_line)
     }
+}
+
+/// CPU time of all threads of a process that live.
+pub(crate) fn cpu_ns(process: u32) -> io::Result<u64> {
+    let mut sum = 0;
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+        let ns = text.split(' ').next().and_then(|ns| ns.parse::<u64>().ok());
+        sum += ns.ok_or_else(|| io::Error::other(format!("no time in {text:?}")))?;
+    }
+    Ok(sum)
 }
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
         // The handler exits at once; should it not, the server's alarm ends the wait.
-        let _ = sys::signal(self.peer.child.id(), libc::SIGTERM);
-        let _ = self.peer.child.wait();
+        let _ = sys::signal(self.process.child.id(), libc::SIGTERM);
+        let _ = self.process.child.wait();
     }
 }
 
 /// A running client with its connections open.
 pub(crate) struct ClientProcess {
-    peer: Peer,
+    process: Process,
     /// `Some` until the drop, which closes it to end the client.
     input: Option<ChildStdin>,
 }
@@ -115,18 +160,21 @@ impl ClientProcess {
     pub(crate) fn connect(
         server: &ServerProcess,
         connections: usize,
+        size: usize,
         cores: Cores,
     ) -> io::Result<ClientProcess> {
-        let (address, connections) = (server.address.to_string(), connections.to_string());
+        let (address, size) = (server.address.to_string(), size.to_string());
+        let connections = connections.to_string();
         let mut args = vec!["--drive", &*address, "--connections", &*connections];
+        args.extend(["--sizes", &*size]);
         if cores == Cores::Apart {
             args.extend(["--core", CLIENT_CORE]);
         }
-        let mut peer = Peer::start(&args, Stdio::piped())?;
-        let input = peer.child.stdin.take();
-        let mut client = ClientProcess { peer, input };
+        let mut process = Process::start(&args, Stdio::piped())?;
+        let input = process.child.stdin.take();
+        let mut client = ClientProcess { process, input };
         client
-            .peer
+            .process
             .answer(|line| (line == "connected").then_some(()))?;
         Ok(client)
     }
@@ -145,7 +193,7 @@ impl ClientProcess {
 
     /// Waits until it has made what it was told to; returns how long they took.
     pub(crate) fn finish(&mut self) -> io::Result<Duration> {
-        self.peer
+        self.process
             .answer(|line| line.parse().ok().map(Duration::from_nanos))
     }
 }
@@ -153,6 +201,6 @@ impl ClientProcess {
 impl Drop for ClientProcess {
     fn drop(&mut self) {
         self.input = None;
-        let _ = self.peer.child.wait();
+        let _ = self.process.child.wait();
     }
 }

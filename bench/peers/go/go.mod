@@ -1,0 +1,3 @@
+module bench.invalid/peer
+
+go 1.19
