@@ -1,7 +1,7 @@
 //! tokio, on its current-thread runtime.
 //!
 //! Written after tokio's own `benches/rt_current_thread.rs` and `benches/sync_mpsc.rs`: one `block_on`, within which
-//! tasks are spawned. Its tasks that wait for nothing but a waker ([`Parked`](super::smol::Parked)) are as small as a task can be.
+//! tasks are spawned. Its tasks that wait for nothing but a waker ([`Parked`]) are as small as a task can be.
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;
