@@ -61,14 +61,17 @@ pub(crate) fn run(case: &str, options: &Options) -> io::Result<()> {
                 // A process of its own: the greenlets leave their stacks in the pool, warm and counted.
                 rows.extend(child("million-tasks", None, options)?);
             }
-            peers.retain(|&peer| match child(case, Some(peer), options) {
-                Ok(more) => {
-                    rows.extend(more);
-                    true
-                }
-                Err(error) => {
-                    eprintln!("skipped: {case} beside {}: {error}", peer.name());
-                    false
+            peers.retain(|&peer| {
+                eprintln!("{case}: launch {launch}, beside {}", peer.name());
+                match child(case, Some(peer), options) {
+                    Ok(more) => {
+                        rows.extend(more);
+                        true
+                    }
+                    Err(error) => {
+                        eprintln!("skipped: {case} beside {}: {error}", peer.name());
+                        false
+                    }
                 }
             });
         }
