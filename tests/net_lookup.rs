@@ -185,8 +185,8 @@ fn a_lookup_that_takes_too_long_or_is_killed_goes_on_alone() {
             task.kill();
             assert!(matches!(task.join(), Err(JoinError::Killed)));
             assert!(!reached.get());
-            // Both lookups are in the queue still.
-            assert_eq!(default_pool().queued(), 2);
+            // In the queue still; but the first was never handed in if its time had passed by then.
+            assert!((1..=2).contains(&default_pool().queued()));
             drop(hold);
             default_pool().join();
             assert!(is_local(lookup_host("localhost:1").unwrap(), 1));
