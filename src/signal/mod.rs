@@ -30,7 +30,8 @@
 //! - Every registration of a signal gets it, on each hub that has one. A signal that came at least once is delivered
 //!   at least once after that; how often, no one can promise: the system merges signals that are pending.
 //! - A handler that was installed before by other means is called as well, first of all. The default action of a signal, and
-//!   its being ignored, do not take place while there is a registration; with the last registration they come back.
+//!   its being ignored, do not take place while there is a registration; with the last registration they come back:
+//!   also for a signal that was sent before, and that no thread has taken yet.
 //!   A handler that is installed over this one has to call what it found.
 //! - Calls of other threads that a signal interrupts go on by themselves, where the system can do that (`SA_RESTART`).
 //! - The registrations of a thread end with its hub, those of a process are not a forked child's: it has the dispositions
