@@ -32,6 +32,7 @@ mod processes;
 mod reference;
 mod report;
 mod servers;
+mod spin;
 mod stats;
 mod suite;
 mod sys;

@@ -8,6 +8,7 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::AtomicU32;
+use std::time::{Duration, Instant};
 
 /// Turns a C result into a Rust one.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
@@ -77,6 +78,30 @@ impl Epoll {
             libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), room, timeout)
         })?;
         Ok(&events[..n as usize])
+    }
+
+    /// The same, but asks again and again for as long as `spin` before it waits: not at all if that is zero.
+    pub(crate) fn wait_after_spin<'e>(
+        &self,
+        events: &'e mut [Event],
+        spin: Duration,
+        timeout: libc::c_int,
+    ) -> io::Result<&'e [Event]> {
+        if !spin.is_zero() {
+            let mut end = None;
+            loop {
+                let n = self.wait(events, 0)?.len();
+                if n > 0 {
+                    return Ok(&events[..n]);
+                }
+                // What has come already pays for no look at the clock.
+                let now = Instant::now();
+                if now >= *end.get_or_insert(now + spin) {
+                    break;
+                }
+            }
+        }
+        self.wait(events, timeout)
     }
 }
 
@@ -178,6 +203,14 @@ pub(crate) fn end_with_us(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt;
     // SAFETY: between fork and exec only async-signal-safe system calls are made, and nothing is allocated.
     unsafe { command.pre_exec(|| live_at_most(600)) };
+}
+
+/// Bytes that the process has from `malloc` and has not given back, headers and rounding included.
+pub(crate) fn heap_in_use() -> usize {
+    // SAFETY: the call takes no pointer.
+    let info = unsafe { libc::mallinfo2() };
+    // In arenas, and in mappings of their own.
+    info.uordblks + info.hblkhd
 }
 
 /// CPU time of this process so far, in user and kernel mode.
