@@ -32,6 +32,7 @@ mod processes;
 mod reference;
 mod report;
 mod servers;
+mod slots;
 mod spin;
 mod stats;
 mod suite;

@@ -104,8 +104,8 @@ fn rounds_of(case: Case, options: &Options) -> usize {
     }
 }
 
-/// Measures every case of a benchmark that is made of duels: beside its limit and the peers that stand in where there is
-/// none, or beside the one peer that was asked for.
+/// Measures every case of a benchmark that is made of duels: beside its limit and the peers that are always beside it, or
+/// beside the one peer that was asked for.
 fn duels(bench: &str, list: &[(String, Case)], options: &Options) -> io::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (name, case) in list {
