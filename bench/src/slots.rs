@@ -64,6 +64,11 @@ impl Nearer {
     }
 }
 
+/// Begins to load the first line of a value.
+pub(crate) fn prefetch_value<T>(value: &T) {
+    prefetch(std::ptr::from_ref(value).addr());
+}
+
 /// Begins to load a line of the cache, where that can be asked for.
 fn prefetch(address: usize) {
     #[cfg(target_arch = "x86_64")]

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use corosensei::Coroutine;
 
-use crate::slots::{Slot, Slots};
+use crate::slots::{Slot, Slots, prefetch_value};
 use crate::sys;
 use crate::timers::{LEAD, Slept, moments};
 
@@ -68,6 +68,7 @@ pub(super) fn sleep(n: usize) -> io::Result<Slept> {
             {
                 due.pop();
                 nearer.prefetch(number as usize);
+                prefetch_value(&sleepers[number as usize]);
                 together.push(number);
             }
             if together.is_empty() {
