@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::peers::Peer;
 
@@ -13,7 +14,7 @@ use crate::peers::Peer;
 pub(crate) const USAGE: &str = "\
 usage: bench all|CASE [OPTIONS]
 CASE: switch, values, yield, spawn, memory, timers, locks, queues, select, offload, echo, redis, http, two-hubs,
-      idle, million
+      idle, spin, parked, million
   --peers              measure the peers too: those in Rust, and Go, Python and Boost programs where they can run
   --quick              few rounds, one launch, small sizes: to see that everything works, not to quote
   --json [FILE]        one JSON object per line: instead of the table, or into FILE and the table as well
@@ -30,15 +31,16 @@ the parts that it starts, useful by hand:
   --serve bare|greenloom|two-hubs|PEER  echo server on loopback [--port 0] [--core C] [--sizes 64]
   --serve bare-http               what answers every read with the same HTTP reply
                                   (each of these ends after [--for SECONDS], 600)
+                                  [--spin MICROSECONDS]: bare, greenloom and clients poll so long before they block
   --load ADDR                     closed-loop client [--connections M] [--sizes B] [--requests N] [--warmup N]
                                   [--core C]
   --drive ADDR                    the same, one run for each line on stdin, which says how many requests
 PEER: generator, may, tokio, smol, std, crossbeam, corosensei, go, greenlet, gevent, boost-context";
 
 /// The benchmarks by name, in the order of `all`.
-pub(crate) const CASES: [&str; 16] = [
+pub(crate) const CASES: [&str; 18] = [
     "switch", "values", "yield", "spawn", "memory", "timers", "locks", "queues", "select",
-    "offload", "echo", "redis", "http", "two-hubs", "idle", "million",
+    "offload", "echo", "redis", "http", "two-hubs", "idle", "spin", "parked", "million",
 ];
 
 /// The largest request of `echo`: the servers' buffers are made for it.
@@ -135,6 +137,8 @@ pub(crate) struct Options {
     pub(crate) port: u16,
     /// Core to be pinned to.
     pub(crate) core: Option<usize>,
+    /// How long a server or a client polls before it blocks.
+    pub(crate) spin: Duration,
     /// Life time in seconds of every process but the parent: it ends by itself should nobody end it.
     pub(crate) seconds: u32,
 }
@@ -162,6 +166,7 @@ impl Options {
             n: 1_000_000,
             port: 0,
             core: None,
+            spin: Duration::ZERO,
             seconds: 600,
         };
         while let Some(arg) = args.next() {
@@ -193,6 +198,7 @@ impl Options {
                 "--n" => n = Some(at_least_one(&arg, &text()?)?),
                 "--port" => options.port = number(&arg, &text()?)?,
                 "--core" => options.core = Some(number(&arg, &text()?)?),
+                "--spin" => options.spin = Duration::from_micros(number(&arg, &text()?)?),
                 "--for" => options.seconds = at_least_one(&arg, &text()?)?,
                 "--connections" => connections = Some(list(&arg, &text()?)?),
                 "--sizes" => {

@@ -38,11 +38,15 @@ pub(crate) fn serve(kind: Server, options: &Options) -> io::Result<()> {
     stats::report_on_signals()?;
     sys::raise_open_files(0)?;
     pin(options.core);
-    let (port, size) = (options.port, options.sizes[0]);
+    let (port, size, spin) = (options.port, options.sizes[0], options.spin);
     match kind {
-        Server::Bare => reference::echo::serve(port, reference::echo::Answer::Same, buffer(size)),
-        Server::BareHttp => reference::echo::serve(port, reference::echo::Answer::Http, SMALL),
-        Server::Greenloom => cases::serve_echo(port, size),
+        Server::Bare => {
+            reference::echo::serve(port, reference::echo::Answer::Same, buffer(size), spin)
+        }
+        Server::BareHttp => {
+            reference::echo::serve(port, reference::echo::Answer::Http, SMALL, spin)
+        }
+        Server::Greenloom => cases::serve_echo(port, size, spin),
         Server::TwoHubs => cases::serve_two_hubs(port),
         Server::Peer(peer) => peers::serve(peer, port, buffer(size)),
     }

@@ -29,6 +29,8 @@ pub(crate) struct Fleet {
     epoll: Epoll,
     connections: Vec<Connection>,
     events: Vec<sys::Event>,
+    /// How long it polls before it blocks.
+    spin: Duration,
     /// The message at hand, and what was read of a reply: they live no longer than one call.
     message: Box<[u8]>,
     reply: Box<[u8]>,
@@ -65,6 +67,7 @@ impl Fleet {
             epoll,
             connections,
             events: vec![sys::NO_EVENT; EVENTS],
+            spin: Duration::ZERO,
             message: vec![0; size].into_boxed_slice(),
             reply: vec![0; size].into_boxed_slice(),
         })
@@ -82,7 +85,10 @@ impl Fleet {
             }
         }
         while answered < requests {
-            let ready = match self.epoll.wait(&mut self.events, PATIENCE) {
+            let ready = match self
+                .epoll
+                .wait_after_spin(&mut self.events, self.spin, PATIENCE)
+            {
                 Ok([]) => return Err(io::Error::other("the server has stopped answering")),
                 Ok(ready) => ready,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -175,7 +181,9 @@ fn prepare(server: SocketAddr, options: &Options) -> io::Result<Fleet> {
     echo::pin(options.core);
     let connections = options.connections[0];
     sys::raise_open_files(connections as u64 + 100)?;
-    Fleet::connect(server, connections, options.sizes[0])
+    let mut fleet = Fleet::connect(server, connections, options.sizes[0])?;
+    fleet.spin = options.spin;
+    Ok(fleet)
 }
 
 /// `bench --load`: one run against a server that is already there.

@@ -32,6 +32,8 @@ mod processes;
 mod reference;
 mod report;
 mod servers;
+mod slots;
+mod spin;
 mod stats;
 mod suite;
 mod sys;

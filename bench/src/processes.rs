@@ -83,11 +83,21 @@ pub(crate) struct ServerProcess {
 impl ServerProcess {
     /// Starts a server on a port of its choice and waits until it listens.
     pub(crate) fn start(kind: Server, size: usize, cores: Cores) -> io::Result<ServerProcess> {
+        ServerProcess::start_spinning(kind, size, cores, Duration::ZERO)
+    }
+
+    /// The same for one that polls for so long before it blocks, if it is of this binary.
+    pub(crate) fn start_spinning(
+        kind: Server,
+        size: usize,
+        cores: Cores,
+        spin: Duration,
+    ) -> io::Result<ServerProcess> {
         let program = match kind {
             Server::Peer(peer) => programs::command(peer)?,
             _ => None,
         };
-        let size = size.to_string();
+        let (size, spin) = (size.to_string(), spin.as_micros().to_string());
         let is_program = program.is_some();
         let process = match program {
             Some(mut command) => {
@@ -97,6 +107,7 @@ impl ServerProcess {
             }
             None => {
                 let mut args = vec!["--serve", kind.name(), "--port", "0", "--sizes", &size];
+                args.extend(["--spin", &*spin]);
                 if cores == Cores::Apart {
                     args.extend(["--core", SERVER_CORE]);
                 }
@@ -113,6 +124,11 @@ impl ServerProcess {
             .process
             .answer(|line| line.strip_prefix("listening on ")?.parse().ok())?;
         Ok(server)
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Asks for its counters. Those of a program that is not ours are of its CPU time alone.
@@ -163,10 +179,22 @@ impl ClientProcess {
         size: usize,
         cores: Cores,
     ) -> io::Result<ClientProcess> {
-        let (address, size) = (server.address.to_string(), size.to_string());
+        ClientProcess::connect_spinning(server.address, connections, size, cores, Duration::ZERO)
+    }
+
+    /// The same for one that polls for so long before it blocks, to any server.
+    pub(crate) fn connect_spinning(
+        server: SocketAddr,
+        connections: usize,
+        size: usize,
+        cores: Cores,
+        spin: Duration,
+    ) -> io::Result<ClientProcess> {
+        let (address, size) = (server.to_string(), size.to_string());
+        let spin = spin.as_micros().to_string();
         let connections = connections.to_string();
         let mut args = vec!["--drive", &*address, "--connections", &*connections];
-        args.extend(["--sizes", &*size]);
+        args.extend(["--sizes", &*size, "--spin", &*spin]);
         if cores == Cores::Apart {
             args.extend(["--core", CLIENT_CORE]);
         }

@@ -10,7 +10,7 @@ use crate::cli::Options;
 use crate::measure::{Case, Measured, duel};
 use crate::peers::{self, Peer, programs};
 use crate::report::Row;
-use crate::{cases, echo, foreign, memory, reference, servers, timers};
+use crate::{cases, echo, foreign, memory, reference, servers, spin, timers};
 
 /// Alternate rounds of a launch, unless the command line says otherwise.
 const ROUNDS: usize = 9;
@@ -29,6 +29,8 @@ pub(crate) fn run_child(name: &str, options: &Options) -> io::Result<()> {
         "two-hubs" => servers::two_hubs(options)?,
         "http" => foreign::http(options)?,
         "redis" => foreign::redis(options)?,
+        "spin" => spin::rows(options)?,
+        "parked" => cases::parked_connections(options.n)?,
         "million" => cases::million(options.n)?,
         "million-tasks" => cases::million_tasks(options.n)?,
         _ => return Err(io::Error::other(format!("no benchmark {name:?}"))),
@@ -102,8 +104,8 @@ fn rounds_of(case: Case, options: &Options) -> usize {
     }
 }
 
-/// Measures every case of a benchmark that is made of duels: beside its limit and the peers that stand in where there is
-/// none, or beside the one peer that was asked for.
+/// Measures every case of a benchmark that is made of duels: beside its limit and the peers that are always beside it, or
+/// beside the one peer that was asked for.
 fn duels(bench: &str, list: &[(String, Case)], options: &Options) -> io::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (name, case) in list {

@@ -1,13 +1,13 @@
-//! The system calls of the harness behind safe functions: epoll, sockets, eventfd, futex, pinning, clocks, signals.
+//! The system calls of the harness behind safe functions: epoll, sockets, eventfd, memory, pinning, clocks, signals.
 //!
-//! Everything `unsafe` of the bench package is here, in [`crate::alloc`] and in [`crate::stats`]. The wrappers
+//! Everything `unsafe` of the bench package is here, in [`crate::alloc`], [`crate::slots`] and [`crate::stats`]. The wrappers
 //! add nothing to the calls but the conversion of the error, because the bare server is the reference that
 //! others are measured against. None of them retries: what EINTR and EAGAIN mean is the caller's business.
 
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::sync::atomic::AtomicU32;
+use std::time::{Duration, Instant};
 
 /// Turns a C result into a Rust one.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
@@ -77,6 +77,30 @@ impl Epoll {
             libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), room, timeout)
         })?;
         Ok(&events[..n as usize])
+    }
+
+    /// The same, but asks again and again for as long as `spin` before it waits: not at all if that is zero.
+    pub(crate) fn wait_after_spin<'e>(
+        &self,
+        events: &'e mut [Event],
+        spin: Duration,
+        timeout: libc::c_int,
+    ) -> io::Result<&'e [Event]> {
+        if !spin.is_zero() {
+            let mut end = None;
+            loop {
+                let n = self.wait(events, 0)?.len();
+                if n > 0 {
+                    return Ok(&events[..n]);
+                }
+                // What has come already pays for no look at the clock.
+                let now = Instant::now();
+                if now >= *end.get_or_insert(now + spin) {
+                    break;
+                }
+            }
+        }
+        self.wait(events, timeout)
     }
 }
 
@@ -180,6 +204,14 @@ pub(crate) fn end_with_us(command: &mut std::process::Command) {
     unsafe { command.pre_exec(|| live_at_most(600)) };
 }
 
+/// Bytes that the process has from `malloc` and has not given back, headers and rounding included.
+pub(crate) fn heap_in_use() -> usize {
+    // SAFETY: the call takes no pointer.
+    let info = unsafe { libc::mallinfo2() };
+    // In arenas, and in mappings of their own.
+    info.uordblks + info.hblkhd
+}
+
 /// CPU time of this process so far, in user and kernel mode.
 pub(crate) fn cpu_time() -> io::Result<std::time::Duration> {
     let mut time = libc::timespec {
@@ -224,25 +256,52 @@ impl EventFd {
     }
 }
 
-/// Sleeps while `word` is `expected`; may return early.
-pub(crate) fn futex_wait(word: &AtomicU32, expected: u32) {
-    let no_limit = std::ptr::null::<libc::timespec>();
-    let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
-    // SAFETY: the word is there through the call, which only reads it; no time limit.
-    unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            word.as_ptr(),
-            operation,
-            expected,
-            no_limit,
-        )
-    };
+/// Memory of the process's own: zero until it is touched, in pages of the usual size.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    address: usize,
+    len: usize,
 }
 
-/// Wakes one who sleeps on `word`.
-pub(crate) fn futex_wake(word: &AtomicU32) {
-    let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
-    // SAFETY: the word's address is only looked up.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, 1) };
+impl Mapping {
+    /// Maps so many bytes.
+    pub(crate) fn new(len: usize) -> io::Result<Mapping> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a mapping at an address of the kernel's choice touches no other.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                flags,
+                -1,
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let mapping = Mapping {
+            address: start as usize,
+            len,
+        };
+        // SAFETY: advice about the mapping just made. A kernel without huge pages refuses it, and has none to use.
+        unsafe { libc::madvise(start, len, libc::MADV_NOHUGEPAGE) };
+        Ok(mapping)
+    }
+
+    pub(crate) fn address(&self) -> usize {
+        self.address
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: made by `new`, and whoever has an address of it keeps this.
+        unsafe { libc::munmap(self.address as *mut libc::c_void, self.len) };
+    }
 }

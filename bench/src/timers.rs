@@ -5,16 +5,16 @@
 //! T0 … T0 + 1 s: all wake                           CPU from all parked; how late each was
 //! ```
 //!
-//! There is no limit beside it: tokio stands in. The moments come from one seed, the same for all.
+//! The limit is a heap of moments with a raw coroutine for each. The moments come from one seed, the same for all.
 #![forbid(unsafe_code)]
 
 use std::io;
 use std::time::Duration;
 
-use crate::cases;
 use crate::cli::Options;
 use crate::peers::{self, Peer};
 use crate::report::Row;
+use crate::{cases, reference};
 
 /// More than this many sleepers are not all parked when the first is due.
 const MOST: u64 = 100_000;
@@ -60,21 +60,33 @@ pub(crate) fn moments(n: usize) -> impl Iterator<Item = Duration> {
     })
 }
 
-/// Measures sleeping tasks, and as many of the peer's: fewer, if it cannot have so many.
+/// Measures sleeping tasks beside the limit and tokio, or beside the one peer that was asked for.
 pub(crate) fn rows(options: &Options) -> io::Result<Vec<Row>> {
-    let peer = match options.peer {
-        // Measured in any case.
-        Some(Peer::Tokio) => return Ok(Vec::new()),
-        Some(peer) => peer,
-        None => Peer::Tokio,
-    };
     let n = usize::try_from(options.n.min(MOST)).map_err(io::Error::other)?;
+    match options.peer {
+        None => {
+            let mut rows = beside(None, n, Some(reference::sleep(n)?))?;
+            rows.extend(beside_peer(Peer::Tokio, n)?);
+            Ok(rows)
+        }
+        // Measured in any case.
+        Some(Peer::Tokio) => Ok(Vec::new()),
+        Some(peer) => beside_peer(peer, n),
+    }
+}
+
+/// Measures as many of a peer's, or fewer if it cannot have so many, and then as many of ours.
+fn beside_peer(peer: Peer, n: usize) -> io::Result<Vec<Row>> {
     let n = n.min(match peer {
         // It is not done with spawning more before the first is due.
         Peer::Gevent => 20_000,
         other => other.most(),
     });
-    let theirs = peers::sleep(peer, n)?;
+    beside(Some(peer), n, peers::sleep(peer, n)?)
+}
+
+/// Measures ours, and puts them beside what was measured.
+fn beside(peer: Option<Peer>, n: usize, theirs: Option<Slept>) -> io::Result<Vec<Row>> {
     let own = cases::sleep(n)?;
     let row = |what: &str, unit: &str, of: &dyn Fn(&Slept) -> f64| Row {
         bench: "timers".to_owned(),
@@ -82,7 +94,7 @@ pub(crate) fn rows(options: &Options) -> io::Result<Vec<Row>> {
         unit: unit.to_owned(),
         value: Some(of(&own)),
         reference: theirs.as_ref().map(of),
-        peer: Some(peer.name().to_owned()),
+        peer: peer.map(|peer| peer.name().to_owned()),
     };
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     Ok(vec![

@@ -130,6 +130,60 @@ fn memory_is_measured_in_processes_of_its_own() {
     }
 }
 
+/// The rows of one launch in its smallest form, as fields.
+fn rows_of(bench: &str) -> Vec<Vec<String>> {
+    let output = run(&[
+        "--child",
+        bench,
+        "--quick",
+        "--rounds",
+        "1",
+        "--n",
+        "20",
+        "--requests",
+        "50",
+    ]);
+    assert!(output.status.success(), "{bench}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines()
+        .filter_map(|line| line.strip_prefix("row\t"))
+        .map(|line| line.split('\t').map(str::to_owned).collect())
+        .collect()
+}
+
+#[test]
+fn what_waits_has_a_limit_as_well() {
+    for (bench, limits) in [
+        ("timers", 4),
+        ("queues", 3),
+        ("select", 2),
+        ("offload", 1),
+        ("spin", 2),
+    ] {
+        let rows = rows_of(bench);
+        let limit = |row: &&Vec<String>| row[5] == "-" && row[4].parse::<f64>().is_ok();
+        assert_eq!(rows.iter().filter(limit).count(), limits, "{rows:?}");
+    }
+}
+
+#[test]
+fn parked_connections_are_weighed() {
+    let rows = rows_of("parked");
+    let cases: Vec<&str> = rows.iter().map(|row| &*row[1]).collect();
+    assert_eq!(
+        cases,
+        [
+            "20 connections, beyond the stack's page",
+            "20 connections, of that heap",
+            "20 connections, page tables"
+        ]
+    );
+    assert!(
+        rows.iter().all(|row| row[3].parse::<f64>().is_ok()),
+        "{rows:?}"
+    );
+}
+
 /// Every peer that needs nothing but this crate, in everything it plays, in its smallest form.
 #[test]
 fn peers_in_rust_have_their_rows() {

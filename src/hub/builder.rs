@@ -3,8 +3,10 @@
 
 use core::fmt;
 use std::io;
+use std::time::Duration;
 
 use super::sched::{self, Limits, Message, Ref};
+use super::spin::MAX_SPIN;
 use crate::greenlet::hot::hot;
 
 /// The scheduler of one thread; see the [module](super). A thread gets one by its first spawn, or by [`Hub::builder`].
@@ -65,6 +67,39 @@ impl Builder {
     /// puts into queues and channels or gets from them. 64 by default, at least 1.
     pub fn io_budget(mut self, n: u32) -> Self {
         self.limits.io_budget = n.max(1);
+        self
+    }
+
+    /// Has the hub look out for so long before it blocks, whenever nothing is runnable: off (zero) by default, 10 ms at most,
+    /// to which what is longer is cut.
+    ///
+    /// A thread that blocks takes some microseconds to fall asleep and to be woken, and its processor more to come out of
+    /// a sleep of its own. A hub that is still awake is spared that, so a lone connection gets its answers, and a wake from
+    /// another thread arrives, that much sooner. The price is a processor that burns for as long, each time there is
+    /// nothing to do; one that is needed elsewhere makes everything later instead of sooner. So this is for threads that
+    /// have a processor to themselves, and for what comes within the time: 20 to 100 us are usual, as much as a peer
+    /// takes to answer. [`Counters::spins`](crate::inspect::Counters::spins) tells how often it was worth it.
+    ///
+    /// While it spins the hub polls its descriptors without waiting, looks for mail of other threads (who need no system call
+    /// to wake it then), for signals, and for the next deadline, at which the spin ends. What is delivered, and in what
+    /// order, does not change; nor does what is a deadlock, which is found later by a spin. A
+    /// [simulated](Self::simulate) hub does not spin.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use greenloom::hub::Hub;
+    ///
+    /// std::thread::spawn(|| {
+    ///     Hub::builder().spin(Duration::from_micros(50)).start().unwrap();
+    ///     greenloom::sleep(Duration::from_millis(1)); // nobody else is runnable
+    ///     assert!(greenloom::inspect::counters().spins > 0);
+    /// })
+    /// .join()
+    /// .unwrap();
+    /// ```
+    #[doc(alias = "busy_poll")]
+    pub fn spin(mut self, at_most: Duration) -> Self {
+        self.limits.spin = at_most.min(MAX_SPIN);
         self
     }
 

@@ -11,6 +11,7 @@
 //! deadlock  main waits in vain
 //! lifecycle run_until_idle, shutdown, run, the thread's end
 //! simulation order by a seed, simulated time
+//! spin      what a hub looks at before it sleeps
 //! fork      a forked child
 //! bell      what a signal handler may ring
 //! builder   limits; HubHandle
@@ -38,6 +39,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod remote;
 pub(crate) mod sched;
 mod simulation;
+mod spin;
 
 pub use self::builder::{Builder, Hub, HubHandle, current_handle};
 pub use self::error::{Forked, InCallback, LimitReached, ThreadEnded, Unwinding};

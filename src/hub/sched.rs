@@ -28,6 +28,7 @@ use super::bell::Bell;
 use super::error::LimitReached;
 use super::remote::{HubRef, Notify, Owner, Pool, Shared};
 use super::simulation::{Idle, Simulation};
+use super::spin::{LIVELY, Spins};
 use super::{deadlock, fork};
 use crate::clock::{Clock, Instant};
 use crate::greenlet::control::{Control, ControlRef, State, attention};
@@ -49,12 +50,6 @@ const BATCH: u32 = 256;
 /// growing steps up to `PATIENCE_MAX`.
 const PATIENCE: Duration = Duration::from_millis(20);
 const PATIENCE_MAX: Duration = Duration::from_secs(1);
-
-/// A sleep that mail ends sooner than this was not worth it: that is about what falling asleep and waking cost.
-const LIVELY: Duration = Duration::from_micros(50);
-
-/// Looks at the inbox before such a hub sleeps: some microseconds.
-const LOOKS: u32 = 200;
 
 /// To the next deadline, from which on there is time to give all free stacks' memory back; and how often a few are.
 const LEISURE: Duration = Duration::from_millis(20);
@@ -120,6 +115,8 @@ pub(crate) struct Limits {
     pub(crate) stack_bytes: usize,
     pub(crate) batch: u32,
     pub(crate) io_budget: u32,
+    /// How long it looks out before it sleeps; zero: see `spin.rs`.
+    pub(crate) spin: Duration,
     /// Of a simulation.
     pub(crate) seed: Option<u64>,
 }
@@ -131,6 +128,7 @@ impl Default for Limits {
             stack_bytes: usize::MAX,
             batch: BATCH,
             io_budget: 64,
+            spin: Duration::ZERO,
             seed: None,
         }
     }
@@ -170,7 +168,8 @@ pub(crate) struct Hub {
     pub(crate) late_wakes: Cell<u64>,
     patience: Cell<Duration>,
     /// Mail came right after the hub had fallen asleep, the last time.
-    lively: Cell<bool>,
+    pub(super) lively: Cell<bool>,
+    pub(crate) spins: Spins,
     /// Nobody ran since the last look for a cycle; when the next one may be.
     looked: Cell<bool>,
     next_look: Cell<Instant>,
@@ -274,6 +273,7 @@ pub(super) fn start(hot: &'static Hot, limits: Limits) -> io::Result<&'static Hu
         late_wakes: Cell::new(0),
         patience: Cell::new(PATIENCE),
         lively: Cell::new(false),
+        spins: Spins::default(),
         looked: Cell::new(false),
         next_look: Cell::new(Instant::from_nanos(0)),
         next_trim: Cell::new(Instant::from_nanos(0)),
@@ -474,13 +474,18 @@ impl Hub {
         }
     }
 
+    /// What follows is no part of a turn.
+    pub(super) fn end_stretch(&self, now: Instant) {
+        self.measure_turns(now);
+        self.stretch.set(None);
+    }
+
     pub(super) fn poll(&self, hot: &'static Hot, wait: Wait) {
         let now = if matches!(wait, Wait::Now) {
             self.clock.last()
         } else {
             let now = self.clock.now();
-            self.measure_turns(now);
-            self.stretch.set(None);
+            self.end_stretch(now);
             now
         };
         let polled = self.reactor.borrow_mut().poll(wait, now, |w| {
@@ -534,21 +539,6 @@ impl Hub {
         Ok(None)
     }
 
-    /// Looks out for mail for a moment, if the last sleep was so short that falling asleep was a mistake: two hubs that
-    /// work through a queue would otherwise send each other to sleep and wake each other, at many times the cost of the
-    /// work. A look in vain ends that.
-    fn mail_comes_soon(&self) -> bool {
-        if !self.lively.get() || self.simulation.is_some() {
-            return false;
-        }
-        let soon = (0..LOOKS).any(|_| {
-            core::hint::spin_loop();
-            !self.owner.inbox().is_empty()
-        });
-        self.lively.set(soon);
-        soon
-    }
-
     /// Sleeps until something can have happened. Returns the deadlock if nothing ever can.
     fn wait(&self, hot: &'static Hot) -> Option<Deadlock> {
         let (coarse, fine) = {
@@ -587,7 +577,7 @@ impl Hub {
                 fine: None,
             };
         }
-        if !self.mail_comes_soon() && self.owner.inbox().prepare_sleep() {
+        if !self.comes_soon(hot, wait) && self.owner.inbox().prepare_sleep() {
             self.poll(hot, wait);
             // `poll` has read it as it began.
             let before = self.clock.last();

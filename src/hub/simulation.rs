@@ -26,6 +26,7 @@ use std::env;
 use std::io;
 use std::panic::resume_unwind;
 use std::thread;
+use std::time::Duration;
 
 use super::builder::Hub as Public;
 use super::lifecycle::run;
@@ -67,11 +68,13 @@ impl Simulation {
         }
     }
 
-    /// Every greenlet is picked in a turn of its own, and every call on a descriptor that succeeds is a place to yield.
+    /// Every greenlet is picked in a turn of its own, and every call on a descriptor that succeeds is a place to yield. Nothing
+    /// is gained by a spin, in which no time passes.
     pub(super) fn bound(&self, limits: Limits) -> Limits {
         Limits {
             batch: 1,
             io_budget: 1,
+            spin: Duration::ZERO,
             ..limits
         }
     }

@@ -47,6 +47,11 @@ pub struct Counters {
     /// Wakes that came from other threads when the wait they were for had ended already, by a kill, a deadline or another
     /// thread: races, harmless, that cost a message each.
     pub late_wakes: u64,
+    /// Spins: how often the hub looked out before it would have blocked. Only with
+    /// [`Builder::spin`](crate::hub::Builder::spin).
+    pub spins: u64,
+    /// Those of them in which nothing came, so that it blocked after all.
+    pub spins_in_vain: u64,
     /// Tasks that have not ended.
     pub tasks: usize,
     /// Tasks that have ended so far.
@@ -86,6 +91,8 @@ pub fn counters() -> Counters {
         counters.turns = hub.turns.get();
         counters.longest_turn = hub.longest_turn.get();
         counters.late_wakes = hub.late_wakes.get();
+        counters.spins = hub.spins.all.get();
+        counters.spins_in_vain = hub.spins.in_vain.get();
         counters.tasks = hub.tasks.get();
         counters.ended = hub.ended.get();
         counters.timers = hub.timers_set();

@@ -57,6 +57,14 @@ impl Wait {
         fine: None,
     };
 
+    /// The first deadline that ends the wait; none if it does not wait.
+    pub(crate) fn first(self) -> Option<Instant> {
+        match self {
+            Self::Now => None,
+            Self::Until { coarse, fine } => coarse.into_iter().chain(fine).min(),
+        }
+    }
+
     pub(super) fn plan(self, now: Instant) -> Plan {
         let at_once = Plan {
             timeout: Some(Duration::ZERO),

@@ -23,7 +23,7 @@ use super::accept::accept_all;
 use super::handle::ServerHandle;
 use super::lanes::{Core, Door, Farewell, OnError, Settings};
 use super::listen::{Listen, Listener, Opening};
-use crate::hub;
+use crate::hub::{self, Hub};
 use crate::net::TcpListener;
 use crate::stack::StackSize;
 use crate::task::{self, Outcome};
@@ -48,6 +48,7 @@ impl StreamServer {
             farewell: None,
             on_error: None,
             hubs: 1,
+            spin: Duration::ZERO,
             whose: PhantomData,
         }
     }
@@ -73,6 +74,7 @@ pub struct Builder<S: Listen, H = Here> {
     farewell: Option<Farewell<S::Listener>>,
     on_error: Option<OnError>,
     hubs: usize,
+    spin: Duration,
     whose: PhantomData<fn() -> H>,
 }
 
@@ -211,6 +213,7 @@ impl<S: Listen> Builder<S, Here> {
             farewell: self.farewell,
             on_error: self.on_error,
             hubs: n.get(),
+            spin: self.spin,
             whose: PhantomData,
         }
     }
@@ -258,17 +261,27 @@ impl<S: Listen> Builder<S, Here> {
 }
 
 impl<S: Listen> Builder<S, Threads> {
+    /// Has each of the server's hubs look out for so long before it blocks: see [`hub::Builder::spin`]. Off at first.
+    ///
+    /// A server that is run by the hub of its thread has that one's, which is set before anything else.
+    pub fn spin(mut self, at_most: Duration) -> Self {
+        self.spin = at_most;
+        self
+    }
+
     /// Starts the server on threads of its own: listens, and returns.
     ///
     /// # Blocking
     /// Never switches.
     ///
     /// # Errors
-    /// The system's, of binding and of starting threads.
+    /// The system's, of binding and of starting threads. A thread that gets no hub, for want of descriptors, ends the server
+    /// with that error.
     pub fn serve(
         self,
         handler: impl Fn(StreamOf<S>, AddrOf<S>) + Send + Sync + 'static,
     ) -> io::Result<ServerHandle<S::Listener>> {
+        let settings = Hub::builder().spin(self.spin);
         let core = self.open(true)?;
         let handle = ServerHandle {
             core: Arc::clone(&core),
@@ -277,9 +290,12 @@ impl<S: Listen> Builder<S, Threads> {
         for lane in 0..core.lanes.len() {
             let thread = Thread(Arc::clone(&core));
             let door = Door::new(&core, lane);
-            let handler = Arc::clone(&handler);
+            let (handler, settings) = (Arc::clone(&handler), settings.clone());
             let body = move || {
                 let core = &thread.0;
+                if let Err(error) = settings.start() {
+                    return core.fail(error);
+                }
                 hub::run(|| {
                     // Connections share what is on this thread alone.
                     let handler = Rc::new(handler);
@@ -345,6 +361,7 @@ impl<S: Listen, H> fmt::Debug for Builder<S, H> {
             .field("pool", &self.pool)
             .field("backlog", &self.backlog)
             .field("hubs", &self.hubs)
+            .field("spin", &self.spin)
             .field("farewell", &self.farewell.as_ref().map(|(limit, _)| limit))
             .finish_non_exhaustive()
     }

@@ -4,7 +4,9 @@
 use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
+use greenloom::hub::Hub;
 use greenloom::net::{TcpListener, TcpStream};
 use greenloom::server::StreamServer;
 
@@ -12,7 +14,10 @@ use crate::echo::{LARGE, SMALL};
 use crate::stats;
 
 /// Accepts until a signal ends the process.
-pub(super) fn serve(port: u16, size: usize) -> io::Result<()> {
+pub(super) fn serve(port: u16, size: usize, spin: Duration) -> io::Result<()> {
+    if !spin.is_zero() {
+        Hub::builder().spin(spin).start()?;
+    }
     if size < SMALL {
         serve_with::<SMALL>(port)
     } else {

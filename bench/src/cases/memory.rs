@@ -38,6 +38,11 @@ impl Memory {
         })
     }
 
+    /// Growth of the resident set alone.
+    pub(crate) fn resident_since(&self, before: &Memory) -> f64 {
+        self.resident as f64 - before.resident as f64
+    }
+
     /// Growth of the resident set and of the page tables since `before`.
     pub(crate) fn bytes_since(&self, before: &Memory) -> f64 {
         (self.resident + self.tables) as f64 - (before.resident + before.tables) as f64

@@ -13,11 +13,13 @@
 //! | `offload.rs` | one call on a thread of the pool, and its result back |
 //! | `sleepers.rs` | CPU time and lateness of many sleeping tasks |
 //! | `parked.rs` | memory of parked tasks and greenlets |
+//! | `connections.rs` | memory of parked connections |
 //! | `million.rs`, `million_tasks.rs` | memory and time of a million parked greenlets, and tasks |
 //!
 //! Only public API is used.
 #![forbid(unsafe_code)]
 
+mod connections;
 mod echo;
 mod locks;
 mod memory;
@@ -34,6 +36,7 @@ mod values;
 mod yields;
 
 use std::io;
+use std::time::Duration;
 
 pub(crate) use self::memory::Memory;
 use crate::measure::{Case, Side};
@@ -91,9 +94,14 @@ pub(crate) fn million_tasks(n: u64) -> io::Result<Vec<Row>> {
     million_tasks::rows(usize::try_from(n).map_err(io::Error::other)?)
 }
 
-/// Serves echoes on loopback, of requests of `size` bytes, until a signal ends the process.
-pub(crate) fn serve_echo(port: u16, size: usize) -> io::Result<()> {
-    echo::serve(port, size)
+/// Serves echoes on loopback, of requests of `size` bytes, until a signal ends the process; with a hub that spins for so long.
+pub(crate) fn serve_echo(port: u16, size: usize, spin: Duration) -> io::Result<()> {
+    echo::serve(port, size, spin)
+}
+
+/// Measures what `n` parked connections take, or as many as are usual.
+pub(crate) fn parked_connections(n: u64) -> io::Result<Vec<Row>> {
+    connections::rows(usize::try_from(n).map_err(io::Error::other)?)
 }
 
 /// The same on two threads with a hub each.

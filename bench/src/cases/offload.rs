@@ -2,7 +2,7 @@
 //!
 //! | case | an operation | beside |
 //! | --- | --- | --- |
-//! | bare threads | `offload` of a closure that returns a number | a thread woken by a futex, which rings an eventfd |
+//! | bare threads | `offload` of a closure that returns a number | a thread woken by a futex, which rings an eventfd; both look out as the hub does |
 //! | tokio | the same | `spawn_blocking` on tokio's current-thread runtime |
 #![forbid(unsafe_code)]
 

@@ -2,8 +2,8 @@
 //!
 //! | case | an operation | beside |
 //! | --- | --- | --- |
-//! | capacity 128, unbounded | one item from a producer task to a consumer task of one hub | tokio's mpsc, one thread |
-//! | round trip | a value there on one channel of capacity 0, and one back on another | tokio's mpsc of capacity 1 |
+//! | capacity 128, unbounded | one item from a producer task to a consumer task of one hub | a bare deque; tokio's mpsc, one thread |
+//! | round trip | a value there on one channel of capacity 0, and one back on another | a raw pair; tokio's mpsc of capacity 1 |
 //! | two threads | one item from a task to one of another thread's hub, capacity 128 | tokio's mpsc, two worker threads; crossbeam-channel, two threads |
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,7 @@
 //! `select`: a select over so many queues, of which one has something.
 //!
-//! The reference is crossbeam-channel's `Select` over as many channels, built anew each time like ours.
+//! The limit is a look at as many deques. crossbeam-channel's `Select` is beside it, over as many channels, built anew each time
+//! like ours.
 #![forbid(unsafe_code)]
 
 use std::hint::black_box;

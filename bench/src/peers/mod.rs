@@ -138,7 +138,7 @@ impl Peer {
     }
 }
 
-/// The peers that a case is measured beside in any case: there is no limit, or the peer's way is a second one.
+/// The peers that a case is measured beside in any case, with or without a limit.
 pub(crate) fn stand_ins(case: Case) -> &'static [Peer] {
     match case {
         Case::Items128 | Case::Items | Case::RoundTrip | Case::Offload => &[Peer::Tokio],

@@ -19,6 +19,7 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use crate::stats;
 use crate::sys::{self, Epoll};
@@ -82,8 +83,9 @@ enum Next {
     Close,
 }
 
-/// Serves on loopback until a signal ends the process, with a buffer of so many bytes for each connection.
-pub(crate) fn serve(port: u16, answer: Answer, buffer: usize) -> io::Result<()> {
+/// Serves on loopback until a signal ends the process, with a buffer of so many bytes for each connection. Polls for as long
+/// as `spin` before it blocks.
+pub(crate) fn serve(port: u16, answer: Answer, buffer: usize, spin: Duration) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
     listener.set_nonblocking(true)?;
     let epoll = Epoll::new()?;
@@ -94,7 +96,7 @@ pub(crate) fn serve(port: u16, answer: Answer, buffer: usize) -> io::Result<()> 
     let mut free: Vec<usize> = Vec::new();
     let mut events = vec![sys::NO_EVENT; EVENTS];
     loop {
-        let ready = match epoll.wait(&mut events, -1) {
+        let ready = match epoll.wait_after_spin(&mut events, spin, -1) {
             Ok(ready) => ready,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),

@@ -9,10 +9,13 @@
 //! | values | such a pair that carries the bytes both ways, by corosensei's own types |
 //! | memory | a page (and, as a peer, a suspended coroutine) |
 //! | offload | a thread woken by a futex, which rings an eventfd |
-//! | select, queues, timers | none: a peer stands in ([`crate::peers::stand_ins`]) |
+//! | queues | a `VecDeque` that a coroutine fills, 128 items at a time; for the round trip a pair; between threads none |
+//! | select | a look at one `VecDeque` after the other |
+//! | timers | a heap of moments with a coroutine for each |
 //! | echo | an edge-triggered epoll loop ([`echo`]) |
 //!
-//! All stacks are corosensei's own with [`STACK`] usable bytes, the size of a greenloom task's by default.
+//! All stacks are corosensei's own with [`STACK`] usable bytes, the size of a greenloom task's by default; but for those of
+//! `timers`, which are too many for it ([`crate::slots`]).
 #![forbid(unsafe_code)]
 
 mod batch;
@@ -21,6 +24,8 @@ mod locks;
 mod offload;
 mod pair;
 mod queue;
+mod queues;
+mod sleepers;
 
 use std::io;
 
@@ -28,6 +33,7 @@ use corosensei::Coroutine;
 
 use crate::cases::Memory;
 use crate::measure::{Case, Side};
+use crate::timers::Slept;
 
 /// Usable bytes of a stack.
 pub(crate) const STACK: usize = 64 * 1024;
@@ -53,18 +59,21 @@ pub(crate) fn with_side<R>(case: Case, body: impl FnOnce(Option<Side<'_>>) -> R)
         Case::Mutex => body(Some(&mut locks::mutex())),
         Case::Event => body(Some(&mut locks::flag())),
         Case::Offload => body(Some(&mut offload::futex_and_eventfd())),
-        Case::Select(_) | Case::Items128 | Case::Items | Case::RoundTrip | Case::TwoThreads => {
-            body(None)
-        }
+        Case::Select(n) => body(Some(&mut queues::scan(n))),
+        Case::Items128 | Case::Items => body(Some(&mut queues::items())),
+        Case::RoundTrip => body(Some(&mut pair::resume_and_suspend())),
+        Case::TwoThreads => body(None),
     }
 }
 
-/// Whether there is a limit: where there is none, a peer stands in.
+/// Whether there is a limit.
 pub(crate) fn has(case: Case) -> bool {
-    !matches!(
-        case,
-        Case::Select(_) | Case::Items128 | Case::Items | Case::RoundTrip | Case::TwoThreads
-    )
+    !matches!(case, Case::TwoThreads)
+}
+
+/// Measures `n` sleeping coroutines.
+pub(crate) fn sleep(n: usize) -> io::Result<Slept> {
+    sleepers::sleep(n)
 }
 
 /// Bytes of each of `n` raw coroutines that are suspended, or `None` if their stacks' mappings do not allow so many.
