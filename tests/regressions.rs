@@ -400,3 +400,64 @@ fn a_getter_takes_what_it_was_given_and_not_what_another_was() {
         }
     });
 }
+
+/// Sleeps shorter than a millisecond until the hub has made the timer for such.
+fn make_fine_timer() {
+    // Without a hub they are the system's.
+    spawn(|| ()).join().unwrap();
+    let is_timer = |entry: std::io::Result<std::fs::DirEntry>| {
+        let link = std::fs::read_link(entry.unwrap().path());
+        link.is_ok_and(|to| to.to_string_lossy().contains("timerfd"))
+    };
+    while !std::fs::read_dir("/proc/self/fd").unwrap().any(is_timer) {
+        sleep(Duration::from_micros(200));
+    }
+}
+
+/// A child that asked for its own hub kept descriptors of its parent's: three more in each generation.
+#[test]
+fn a_forked_childs_own_hub_has_no_descriptor_of_the_parents() {
+    fn generations(left: u32, expected: usize) -> bool {
+        hub::reinit().unwrap();
+        make_fine_timer();
+        let here = hub::current_handle();
+        let far = std::thread::spawn(move || task::spawn_on(&here, || 7).unwrap().join().unwrap());
+        while !far.is_finished() {
+            yield_now();
+        }
+        assert_eq!(far.join().unwrap(), 7);
+        assert_eq!(util::open_fds(), expected);
+        left == 0 || in_child(move || generations(left - 1, expected))
+    }
+
+    /// Whether `f` returns true in a forked child.
+    fn in_child(f: impl FnOnce() -> bool) -> bool {
+        // SAFETY: no other thread of this process holds anything that the child needs: the test runs alone, and the
+        // thread that it started has been joined.
+        match unsafe { libc::fork() } {
+            -1 => panic!("no fork: {}", std::io::Error::last_os_error()),
+            0 => {
+                // SAFETY: a plain system call. The signal's default ends the process.
+                unsafe { libc::alarm(60) };
+                let good = catch_unwind(std::panic::AssertUnwindSafe(f)).is_ok_and(|good| good);
+                // SAFETY: ends the process; what else there is belongs to the parent.
+                unsafe { libc::_exit(i32::from(!good)) }
+            }
+            child => {
+                let mut status = 0;
+                // SAFETY: `status` is there for the call.
+                assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+                libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
+            }
+        }
+    }
+
+    util::alone(
+        "a_forked_childs_own_hub_has_no_descriptor_of_the_parents",
+        || {
+            make_fine_timer();
+            let expected = util::open_fds();
+            assert!(generations(3, expected));
+        },
+    );
+}
