@@ -5,10 +5,10 @@ mod util;
 use std::cell::Cell;
 use std::panic::catch_unwind;
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use greenloom::greenlet::{Current, scope};
+use greenloom::greenlet::{Current, PanicPolicy, scope, set_panic_policy};
 use greenloom::queue::Queue;
 use greenloom::task::{self, Builder, JoinError};
 use greenloom::{hub, sleep, spawn, timeout, yield_now};
@@ -460,4 +460,61 @@ fn a_forked_childs_own_hub_has_no_descriptor_of_the_parents() {
             assert!(generations(3, expected));
         },
     );
+}
+
+/// A small task that had named itself was without a name in the report of its panic: that came after its stack was given
+/// back, and the name with it.
+#[test]
+fn a_task_that_named_itself_is_reported_by_that_name() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+    fn name_myself() {
+        scope(|_, me: &Current<()>| me.set_name("self-made"));
+    }
+    util::alone("a_task_that_named_itself_is_reported_by_that_name", || {
+        let (tx, rx) = mpsc::channel();
+        set_panic_policy(PanicPolicy::Custom(Arc::new(move |panic| {
+            let told = (
+                panic.name().map(String::from),
+                panic.message() == Some("dropped"),
+            );
+            tx.send(told).unwrap();
+        })));
+        for drop_early in [true, false] {
+            let panics = spawn(|| -> () {
+                name_myself();
+                std::panic::resume_unwind(Box::new("ran"));
+            });
+            let returns = spawn(|| {
+                name_myself();
+                Bomb
+            });
+            if !drop_early {
+                yield_now();
+                assert!(panics.is_finished() && returns.is_finished());
+            }
+            drop((panics, returns));
+            assert!(hub::run_until_idle(None));
+            yield_now();
+            let mut told: Vec<_> = rx.try_iter().collect();
+            told.sort();
+            let named = |dropped| (Some(String::from("self-made")), dropped);
+            assert_eq!(
+                told,
+                [named(false), named(true)],
+                "dropped early: {drop_early}"
+            );
+            // The next one in the same place has none.
+            drop(spawn(|| -> () {
+                std::panic::resume_unwind(Box::new("ran"))
+            }));
+            yield_now();
+            yield_now();
+            assert_eq!(rx.try_iter().collect::<Vec<_>>(), [(None, false)]);
+        }
+    });
 }
