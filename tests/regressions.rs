@@ -9,7 +9,10 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use greenloom::greenlet::{Current, PanicPolicy, scope, set_panic_policy};
+use greenloom::net::{TcpStream, UdpSocket};
 use greenloom::queue::Queue;
+use greenloom::server::{DatagramServer, StreamServer};
+use greenloom::signal::SignalKind;
 use greenloom::task::{self, Builder, JoinError};
 use greenloom::{hub, sleep, spawn, timeout, yield_now};
 use util::Drops;
@@ -516,5 +519,52 @@ fn a_task_that_named_itself_is_reported_by_that_name() {
             yield_now();
             assert_eq!(rx.try_iter().collect::<Vec<_>>(), [(None, false)]);
         }
+    });
+}
+
+/// The tasks of connections, datagrams and signals counted as spawned in files of this crate.
+#[test]
+fn tasks_of_servers_and_signals_are_spawned_where_those_were_started() {
+    /// File of the spawn site of the task that calls it.
+    fn my_site() -> &'static str {
+        let tasks = task::list();
+        let me = tasks.iter().find(|t| t.id == task::id()).unwrap();
+        me.spawned_at.unwrap().file()
+    }
+    in_time(|| {
+        let told = Arc::new(Queue::unbounded());
+        let tell = || {
+            let told = Arc::clone(&told);
+            move || told.put(my_site()).unwrap()
+        };
+        let (tcp, tcp_hubs, udp, signal) = (tell(), tell(), tell(), tell());
+        let any = "127.0.0.1:0";
+        let tcp = StreamServer::builder(any).serve(move |_, _| tcp()).unwrap();
+        let tcp_hubs = StreamServer::builder(any)
+            .hubs(std::num::NonZeroUsize::MIN)
+            .serve(move |_, _| tcp_hubs())
+            .unwrap();
+        let udp = DatagramServer::builder(any)
+            .serve(move |_, _, _| udp())
+            .unwrap();
+        let _handler = greenloom::signal::on(SignalKind::USER2, signal).unwrap();
+
+        let _clients = [&tcp, &tcp_hubs].map(|s| TcpStream::connect(s.local_addr()).unwrap());
+        let client = UdpSocket::bind(any).unwrap();
+        client.send_to(b"!", udp.local_addr()).unwrap();
+        // SAFETY: a plain system call; the signal has a handler.
+        assert_eq!(unsafe { libc::raise(libc::SIGUSR2) }, 0);
+        for _ in 0..4 {
+            assert_eq!(told.get().unwrap(), file!());
+        }
+        // That of the task which accepts, too.
+        assert!(
+            task::list()
+                .iter()
+                .all(|t| t.spawned_at.unwrap().file() == file!())
+        );
+        tcp.stop(Duration::ZERO);
+        tcp_hubs.stop(Duration::ZERO);
+        udp.stop(Duration::ZERO);
     });
 }
