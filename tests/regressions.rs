@@ -8,8 +8,10 @@ use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use greenloom::executor::TaskExecutor;
 use greenloom::greenlet::{Current, PanicPolicy, scope, set_panic_policy};
 use greenloom::net::{TcpStream, UdpSocket};
+use greenloom::pool::Pool;
 use greenloom::queue::Queue;
 use greenloom::server::{DatagramServer, StreamServer};
 use greenloom::signal::SignalKind;
@@ -522,9 +524,9 @@ fn a_task_that_named_itself_is_reported_by_that_name() {
     });
 }
 
-/// The tasks of connections, datagrams and signals counted as spawned in files of this crate.
+/// The tasks of connections, datagrams, signals and `imap` counted as spawned in files of this crate.
 #[test]
-fn tasks_of_servers_and_signals_are_spawned_where_those_were_started() {
+fn tasks_that_come_later_are_spawned_where_the_user_asked_for_them() {
     /// File of the spawn site of the task that calls it.
     fn my_site() -> &'static str {
         let tasks = task::list();
@@ -557,7 +559,15 @@ fn tasks_of_servers_and_signals_are_spawned_where_those_were_started() {
         for _ in 0..4 {
             assert_eq!(told.get().unwrap(), file!());
         }
-        // That of the task which accepts, too.
+        // Those of pools and executors that come later than the call they are for, too.
+        let pool = Pool::new(1);
+        assert!(
+            pool.imap(0..2, |_| my_site())
+                .all(|site| site.unwrap() == file!())
+        );
+        let job = TaskExecutor::new(1).submit(my_site).unwrap();
+        assert_eq!(job.result().unwrap(), file!());
+        // And that of the task which accepts.
         assert!(
             task::list()
                 .iter()

@@ -340,6 +340,18 @@ pub fn spawn<T: 'static>(f: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
     }
 }
 
+/// As [`spawn`], for layers above that spawn on behalf of a call made earlier: `site` is where that was.
+#[track_caller]
+pub(crate) fn spawn_from<T: 'static>(
+    site: &'static Location<'static>,
+    f: impl FnOnce() -> T + 'static,
+) -> JoinHandle<T> {
+    match spawn_at(site, f) {
+        Ok(handle) => handle,
+        Err(e) => spawn_failed(&e),
+    }
+}
+
 #[cold]
 #[track_caller]
 fn spawn_failed(e: &io::Error) -> ! {
