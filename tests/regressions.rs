@@ -419,6 +419,28 @@ fn make_fine_timer() {
     }
 }
 
+/// Whether `f` returns true in a forked child.
+fn in_child(f: impl FnOnce() -> bool) -> bool {
+    // SAFETY: no other thread of this process holds anything that the child needs: the test runs alone, and the
+    // thread that it started has been joined.
+    match unsafe { libc::fork() } {
+        -1 => panic!("no fork: {}", std::io::Error::last_os_error()),
+        0 => {
+            // SAFETY: a plain system call. The signal's default ends the process.
+            unsafe { libc::alarm(60) };
+            let good = catch_unwind(std::panic::AssertUnwindSafe(f)).is_ok_and(|good| good);
+            // SAFETY: ends the process; what else there is belongs to the parent.
+            unsafe { libc::_exit(i32::from(!good)) }
+        }
+        child => {
+            let mut status = 0;
+            // SAFETY: `status` is there for the call.
+            assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+            libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
+        }
+    }
+}
+
 /// A child that asked for its own hub kept descriptors of its parent's: three more in each generation.
 #[test]
 fn a_forked_childs_own_hub_has_no_descriptor_of_the_parents() {
@@ -433,28 +455,6 @@ fn a_forked_childs_own_hub_has_no_descriptor_of_the_parents() {
         assert_eq!(far.join().unwrap(), 7);
         assert_eq!(util::open_fds(), expected);
         left == 0 || in_child(move || generations(left - 1, expected))
-    }
-
-    /// Whether `f` returns true in a forked child.
-    fn in_child(f: impl FnOnce() -> bool) -> bool {
-        // SAFETY: no other thread of this process holds anything that the child needs: the test runs alone, and the
-        // thread that it started has been joined.
-        match unsafe { libc::fork() } {
-            -1 => panic!("no fork: {}", std::io::Error::last_os_error()),
-            0 => {
-                // SAFETY: a plain system call. The signal's default ends the process.
-                unsafe { libc::alarm(60) };
-                let good = catch_unwind(std::panic::AssertUnwindSafe(f)).is_ok_and(|good| good);
-                // SAFETY: ends the process; what else there is belongs to the parent.
-                unsafe { libc::_exit(i32::from(!good)) }
-            }
-            child => {
-                let mut status = 0;
-                // SAFETY: `status` is there for the call.
-                assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
-                libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
-            }
-        }
     }
 
     util::alone(
@@ -577,4 +577,39 @@ fn tasks_that_come_later_are_spawned_where_the_user_asked_for_them() {
         tcp_hubs.stop(Duration::ZERO);
         udp.stop(Duration::ZERO);
     });
+}
+
+/// A child whose first `reinit` got no descriptor lost the limits of its hub: the second one made a hub without any.
+#[test]
+fn a_reinit_that_failed_can_be_repeated_and_keeps_the_limits() {
+    util::alone(
+        "a_reinit_that_failed_can_be_repeated_and_keeps_the_limits",
+        || {
+            hub::Hub::builder().max_tasks(1).start().unwrap();
+            let as_limited = in_child(|| {
+                let mut limit = libc::rlimit {
+                    rlim_cur: 0,
+                    rlim_max: 0,
+                };
+                // SAFETY: `limit` is there for the call.
+                let got = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+                assert_eq!(got, 0);
+                let before = limit;
+                limit.rlim_cur = 3;
+                // SAFETY: as above.
+                assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+                assert!(hub::reinit().is_err());
+                assert!(task::try_spawn(|| ()).is_err(), "forked still");
+                // SAFETY: as above.
+                assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &before) }, 0);
+                hub::reinit().unwrap();
+                let one = spawn(|| ());
+                let refused = task::try_spawn(|| ()).unwrap_err();
+                assert!(refused.get_ref().unwrap().is::<hub::LimitReached>());
+                one.join().unwrap();
+                true
+            });
+            assert!(as_limited);
+        },
+    );
 }
