@@ -10,12 +10,13 @@ use std::env;
 use std::ffi::CString;
 use std::fs as std_fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{
     DirBuilderExt, DirEntryExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt,
 };
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -467,5 +468,48 @@ fn it_works_on_plain_threads_and_from_a_crowd() {
         let mut buf = [0; 5];
         file.read_exact_at(&mut buf, 0).unwrap();
         assert_eq!(&buf, b"plain");
+    });
+}
+
+#[test]
+fn a_symbolic_link_is_made_and_belongs_to_somebody() {
+    in_task(|folder| {
+        let link = folder.path("link");
+        fs::symlink("nowhere", &link).unwrap();
+        assert_eq!(fs::read_link(&link).unwrap(), Path::new("nowhere"));
+        assert!(!fs::exists(&link).unwrap());
+        let again = fs::symlink("elsewhere", &link).unwrap_err();
+        assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+
+        // To the same: others take privileges.
+        let owner = fs::symlink_metadata(&link).unwrap();
+        let (uid, gid) = (Some(owner.uid()), Some(owner.gid()));
+        fs::lchown(&link, uid, gid).unwrap();
+        let followed = fs::chown(&link, uid, None).unwrap_err();
+        assert_eq!(followed.kind(), ErrorKind::NotFound);
+        fs::write(folder.path("nowhere"), "").unwrap();
+        fs::chown(&link, None, gid).unwrap();
+    });
+}
+
+#[test]
+fn a_file_is_made_from_a_descriptor_and_given_to_a_child() {
+    in_task(|folder| {
+        let path = folder.path("a");
+        let raw = std_fs::File::create(&path).unwrap().into_raw_fd();
+        // SAFETY: just opened, and nobody else's.
+        let file = unsafe { File::from_raw_fd(raw) };
+        assert_eq!(file.as_raw_fd(), raw);
+        (&file).write_all(b"from here, ").unwrap();
+        let mut echo = greenloom::process::Command::new("echo");
+        echo.arg("from there")
+            .stdout(Stdio::try_from(file).unwrap());
+        assert!(echo.status().unwrap().success());
+        // The command has it still.
+        drop(echo);
+        assert_eq!(
+            std_fs::read_to_string(&path).unwrap(),
+            "from here, from there\n"
+        );
     });
 }

@@ -185,6 +185,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
         "src/net/raw.rs",
         "`FromRawFd` is unsafe to call; system calls that std does not offer",
     ),
+    ("src/fs/raw.rs", "`FromRawFd` is unsafe to call"),
     ("src/io/os.rs", "system calls that std does not offer"),
     (
         "src/signal/handler.rs",

@@ -10,14 +10,17 @@
 //! closed             ·                 ·                    ·
 //! ```
 //!
-//! `driver` says what a program is and what has to be true of it, `sync`, `permits`, `queue`, `event` and `several` hold the rows,
+//! `driver` says what a program is and what has to be true of it, `sync`, `permits`, `queue`, `event`, `several` and `io` hold the rows,
 //! `programs` are random mixtures. Each program runs in a simulation, and its seed says everything: the cell too, so that
 //! `GREENLOOM_SEED` runs the very program that failed. `GREENLOOM_MATRIX_SEEDS` is how many there are in all.
 //!
 //! A clock that stands still while anything can run never expires between a grant and the turn of who was granted. So for
 //! the two timeouts the third column is the other tie: the grant comes in the instant of the expiry, after it, and is had.
 //!
-//! What other threads do has real time and is not in it: `offload`, `thread_pool`, `fs` and `net_lookup` try their calls themselves.
+//! What descriptors wait for stays with the system: who is woken for it and killed first leaves it to the next. There the third
+//! column is that it has come, and the victim had not run.
+//!
+//! What other threads and processes do has real time and is not in it: `offload`, `thread_pool`, `fs`, `net_lookup` and `process` try their calls themselves.
 #![forbid(unsafe_code)]
 
 mod util;
@@ -30,6 +33,7 @@ macro_rules! row {
             kind: Kind::$kind,
             timed: $timed,
             closes: $closes,
+            stays: false,
             new: $new,
         }
     };
@@ -41,6 +45,8 @@ mod dice;
 mod driver;
 #[path = "matrix/event.rs"]
 mod event;
+#[path = "matrix/io.rs"]
+mod io;
 #[path = "matrix/permits.rs"]
 mod permits;
 #[path = "matrix/programs.rs"]
@@ -58,7 +64,7 @@ use driver::{Interruption, PHASES, Row, run};
 use greenloom::hub;
 
 /// How many seeds are tried in all, if nothing else is said.
-const SEEDS: u64 = 15_000;
+const SEEDS: u64 = 18_000;
 
 /// One in so many of them is a random program.
 const SHARE_OF_PROGRAMS: u64 = 5;
@@ -75,6 +81,7 @@ fn rows() -> Vec<Row> {
     rows.extend(queue::rows());
     rows.extend(event::rows());
     rows.extend(several::rows());
+    rows.extend(io::rows());
     rows
 }
 

@@ -5,11 +5,16 @@ mod util;
 use std::cell::Cell;
 use std::panic::catch_unwind;
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use greenloom::greenlet::{Current, scope};
+use greenloom::executor::TaskExecutor;
+use greenloom::greenlet::{Current, PanicPolicy, scope, set_panic_policy};
+use greenloom::net::{TcpStream, UdpSocket};
+use greenloom::pool::Pool;
 use greenloom::queue::Queue;
+use greenloom::server::{DatagramServer, StreamServer};
+use greenloom::signal::SignalKind;
 use greenloom::task::{self, Builder, JoinError};
 use greenloom::{hub, sleep, spawn, timeout, yield_now};
 use util::Drops;
@@ -399,4 +404,212 @@ fn a_getter_takes_what_it_was_given_and_not_what_another_was() {
             assert!(got.is_sorted(), "in the order of their puts: {got:?}");
         }
     });
+}
+
+/// Sleeps shorter than a millisecond until the hub has made the timer for such.
+fn make_fine_timer() {
+    // Without a hub they are the system's.
+    spawn(|| ()).join().unwrap();
+    let is_timer = |entry: std::io::Result<std::fs::DirEntry>| {
+        let link = std::fs::read_link(entry.unwrap().path());
+        link.is_ok_and(|to| to.to_string_lossy().contains("timerfd"))
+    };
+    while !std::fs::read_dir("/proc/self/fd").unwrap().any(is_timer) {
+        sleep(Duration::from_micros(200));
+    }
+}
+
+/// Whether `f` returns true in a forked child.
+fn in_child(f: impl FnOnce() -> bool) -> bool {
+    // SAFETY: no other thread of this process holds anything that the child needs: the test runs alone, and the
+    // thread that it started has been joined.
+    match unsafe { libc::fork() } {
+        -1 => panic!("no fork: {}", std::io::Error::last_os_error()),
+        0 => {
+            // SAFETY: a plain system call. The signal's default ends the process.
+            unsafe { libc::alarm(60) };
+            let good = catch_unwind(std::panic::AssertUnwindSafe(f)).is_ok_and(|good| good);
+            // SAFETY: ends the process; what else there is belongs to the parent.
+            unsafe { libc::_exit(i32::from(!good)) }
+        }
+        child => {
+            let mut status = 0;
+            // SAFETY: `status` is there for the call.
+            assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+            libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
+        }
+    }
+}
+
+/// A child that asked for its own hub kept descriptors of its parent's: three more in each generation.
+#[test]
+fn a_forked_childs_own_hub_has_no_descriptor_of_the_parents() {
+    fn generations(left: u32, expected: usize) -> bool {
+        hub::reinit().unwrap();
+        make_fine_timer();
+        let here = hub::current_handle();
+        let far = std::thread::spawn(move || task::spawn_on(&here, || 7).unwrap().join().unwrap());
+        while !far.is_finished() {
+            yield_now();
+        }
+        assert_eq!(far.join().unwrap(), 7);
+        assert_eq!(util::open_fds(), expected);
+        left == 0 || in_child(move || generations(left - 1, expected))
+    }
+
+    util::alone(
+        "a_forked_childs_own_hub_has_no_descriptor_of_the_parents",
+        || {
+            make_fine_timer();
+            let expected = util::open_fds();
+            assert!(generations(3, expected));
+        },
+    );
+}
+
+/// A small task that had named itself was without a name in the report of its panic: that came after its stack was given
+/// back, and the name with it.
+#[test]
+fn a_task_that_named_itself_is_reported_by_that_name() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("dropped");
+        }
+    }
+    fn name_myself() {
+        scope(|_, me: &Current<()>| me.set_name("self-made"));
+    }
+    util::alone("a_task_that_named_itself_is_reported_by_that_name", || {
+        let (tx, rx) = mpsc::channel();
+        set_panic_policy(PanicPolicy::Custom(Arc::new(move |panic| {
+            let told = (
+                panic.name().map(String::from),
+                panic.message() == Some("dropped"),
+            );
+            tx.send(told).unwrap();
+        })));
+        for drop_early in [true, false] {
+            let panics = spawn(|| -> () {
+                name_myself();
+                std::panic::resume_unwind(Box::new("ran"));
+            });
+            let returns = spawn(|| {
+                name_myself();
+                Bomb
+            });
+            if !drop_early {
+                yield_now();
+                assert!(panics.is_finished() && returns.is_finished());
+            }
+            drop((panics, returns));
+            assert!(hub::run_until_idle(None));
+            yield_now();
+            let mut told: Vec<_> = rx.try_iter().collect();
+            told.sort();
+            let named = |dropped| (Some(String::from("self-made")), dropped);
+            assert_eq!(
+                told,
+                [named(false), named(true)],
+                "dropped early: {drop_early}"
+            );
+            // The next one in the same place has none.
+            drop(spawn(|| -> () {
+                std::panic::resume_unwind(Box::new("ran"))
+            }));
+            yield_now();
+            yield_now();
+            assert_eq!(rx.try_iter().collect::<Vec<_>>(), [(None, false)]);
+        }
+    });
+}
+
+/// The tasks of connections, datagrams, signals and `imap` counted as spawned in files of this crate.
+#[test]
+fn tasks_that_come_later_are_spawned_where_the_user_asked_for_them() {
+    /// File of the spawn site of the task that calls it.
+    fn my_site() -> &'static str {
+        let tasks = task::list();
+        let me = tasks.iter().find(|t| t.id == task::id()).unwrap();
+        me.spawned_at.unwrap().file()
+    }
+    in_time(|| {
+        let told = Arc::new(Queue::unbounded());
+        let tell = || {
+            let told = Arc::clone(&told);
+            move || told.put(my_site()).unwrap()
+        };
+        let (tcp, tcp_hubs, udp, signal) = (tell(), tell(), tell(), tell());
+        let any = "127.0.0.1:0";
+        let tcp = StreamServer::builder(any).serve(move |_, _| tcp()).unwrap();
+        let tcp_hubs = StreamServer::builder(any)
+            .hubs(std::num::NonZeroUsize::MIN)
+            .serve(move |_, _| tcp_hubs())
+            .unwrap();
+        let udp = DatagramServer::builder(any)
+            .serve(move |_, _, _| udp())
+            .unwrap();
+        let _handler = greenloom::signal::on(SignalKind::USER2, signal).unwrap();
+
+        let _clients = [&tcp, &tcp_hubs].map(|s| TcpStream::connect(s.local_addr()).unwrap());
+        let client = UdpSocket::bind(any).unwrap();
+        client.send_to(b"!", udp.local_addr()).unwrap();
+        // SAFETY: a plain system call; the signal has a handler.
+        assert_eq!(unsafe { libc::raise(libc::SIGUSR2) }, 0);
+        for _ in 0..4 {
+            assert_eq!(told.get().unwrap(), file!());
+        }
+        // Those of pools and executors that come later than the call they are for, too.
+        let pool = Pool::new(1);
+        assert!(
+            pool.imap(0..2, |_| my_site())
+                .all(|site| site.unwrap() == file!())
+        );
+        let job = TaskExecutor::new(1).submit(my_site).unwrap();
+        assert_eq!(job.result().unwrap(), file!());
+        // And that of the task which accepts.
+        assert!(
+            task::list()
+                .iter()
+                .all(|t| t.spawned_at.unwrap().file() == file!())
+        );
+        tcp.stop(Duration::ZERO);
+        tcp_hubs.stop(Duration::ZERO);
+        udp.stop(Duration::ZERO);
+    });
+}
+
+/// A child whose first `reinit` got no descriptor lost the limits of its hub: the second one made a hub without any.
+#[test]
+fn a_reinit_that_failed_can_be_repeated_and_keeps_the_limits() {
+    util::alone(
+        "a_reinit_that_failed_can_be_repeated_and_keeps_the_limits",
+        || {
+            hub::Hub::builder().max_tasks(1).start().unwrap();
+            let as_limited = in_child(|| {
+                let mut limit = libc::rlimit {
+                    rlim_cur: 0,
+                    rlim_max: 0,
+                };
+                // SAFETY: `limit` is there for the call.
+                let got = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+                assert_eq!(got, 0);
+                let before = limit;
+                limit.rlim_cur = 3;
+                // SAFETY: as above.
+                assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+                assert!(hub::reinit().is_err());
+                assert!(task::try_spawn(|| ()).is_err(), "forked still");
+                // SAFETY: as above.
+                assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &before) }, 0);
+                hub::reinit().unwrap();
+                let one = spawn(|| ());
+                let refused = task::try_spawn(|| ()).unwrap_err();
+                assert!(refused.get_ref().unwrap().is::<hub::LimitReached>());
+                one.join().unwrap();
+                true
+            });
+            assert!(as_limited);
+        },
+    );
 }

@@ -141,6 +141,7 @@ impl TaskExecutor {
     ///
     /// # Errors
     /// As [`Executor::submit`].
+    #[track_caller]
     pub fn submit<T: 'static, F: FnOnce() -> T + 'static>(
         &self,
         f: F,
@@ -166,6 +167,7 @@ impl TaskExecutor {
 }
 
 impl Executor for TaskExecutor {
+    #[track_caller]
     fn submit<T, F>(&self, f: F) -> Result<Future<T>, SubmitError<F>>
     where
         T: Send + 'static,

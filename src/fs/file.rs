@@ -18,6 +18,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -350,6 +351,15 @@ impl TryFrom<File> for fs::File {
 
 /// As that into [`std::fs::File`].
 impl TryFrom<File> for OwnedFd {
+    type Error = io::Error;
+
+    fn try_from(file: File) -> io::Result<Self> {
+        fs::File::try_from(file).map(Self::from)
+    }
+}
+
+/// For [`Command`](crate::process::Command); as that into [`std::fs::File`].
+impl TryFrom<File> for Stdio {
     type Error = io::Error;
 
     fn try_from(file: File) -> io::Result<Self> {

@@ -6,6 +6,7 @@
 //! options  OpenOptions                        ├─► io::offload ─► blocking: the default pool
 //! dir      ReadDir, DirEntry, DirBuilder      │
 //! paths    read, write, copy, metadata …     ─┘
+//! raw      FromRawFd
 //! ```
 //!
 //! ```
@@ -55,14 +56,15 @@
 //! - [`read`](std::io::Read::read) and [`write`](std::io::Write::write) move at most [`CHUNK`] bytes in one call.
 //! - [`File::lock`] asks again and again, with pauses: it keeps no thread, and a lock that nobody waits for any more is let go.
 //! - A file may be in use by a call that was broken off, so the conversions into std's types are `TryFrom`: they duplicate the
-//!   descriptor then.
-#![forbid(unsafe_code)]
+//!   descriptor then. For the same reason there is no `IntoRawFd`: go by way of [`OwnedFd`](std::os::fd::OwnedFd).
+//! - What `std::os::unix::fs` has as functions is here too: [`symlink`], [`chown`], [`lchown`].
 
 mod dir;
 mod file;
 mod lock;
 mod options;
 mod paths;
+mod raw;
 
 pub use std::fs::{FileTimes, FileType, Metadata, Permissions, TryLockError};
 
@@ -70,7 +72,7 @@ pub use self::dir::{DirBuilder, DirEntry, ReadDir, read_dir};
 pub use self::file::{CHUNK, File};
 pub use self::options::OpenOptions;
 pub use self::paths::{
-    canonicalize, copy, create_dir, create_dir_all, exists, hard_link, metadata, read, read_link,
-    read_to_string, remove_dir, remove_dir_all, remove_file, rename, set_permissions,
-    symlink_metadata, write,
+    canonicalize, chown, copy, create_dir, create_dir_all, exists, hard_link, lchown, metadata,
+    read, read_link, read_to_string, remove_dir, remove_dir_all, remove_file, rename,
+    set_permissions, symlink, symlink_metadata, write,
 };

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs as unix;
 use std::path::{Path, PathBuf};
 
 use super::{Metadata, Permissions};
@@ -81,6 +82,47 @@ on_paths! {
     rename -> ();
     /// Gives a file another name: a hard link.
     hard_link -> ();
+}
+
+/// Makes a symbolic link at `link` that points to `original`, which need not be there: [`std::os::unix::fs::symlink`].
+///
+/// # Blocking
+/// Switches; see the [module](super).
+///
+/// # Errors
+/// As [`std::os::unix::fs::symlink`]; see the [module](super).
+#[doc(alias = "soft_link")]
+pub fn symlink<P: AsRef<Path>, Q: AsRef<Path>>(original: P, link: Q) -> io::Result<()> {
+    let (original, link) = (original.as_ref().to_path_buf(), link.as_ref().to_path_buf());
+    offloaded(move || unix::symlink(original, link))?
+}
+
+/// Functions that change whose a file is, with the same name in `std::os::unix::fs`.
+macro_rules! of_owners {
+    ($($(#[$doc:meta])* $name:ident;)+) => {
+        $(
+            $(#[$doc])*
+            ///
+            /// `None` leaves the user, or the group, as it is.
+            ///
+            /// # Blocking
+            /// Switches; see the [module](super).
+            ///
+            /// # Errors
+            #[doc = concat!("As [`std::os::unix::fs::", stringify!($name), "`]; see the [module](super).")]
+            pub fn $name<P: AsRef<Path>>(path: P, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+                let path = path.as_ref().to_path_buf();
+                offloaded(move || unix::$name(path, uid, gid))?
+            }
+        )+
+    };
+}
+
+of_owners! {
+    /// Changes whose a file is. Follows symbolic links.
+    chown;
+    /// Changes whose a file is, or a symbolic link itself.
+    lchown;
 }
 
 /// Writes a whole file, which is made or replaced. The contents are copied first; a `Vec` that is not needed any more is better

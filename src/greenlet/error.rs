@@ -9,6 +9,16 @@ use std::sync::Arc;
 /// Main waits, and nothing can ever wake it.
 ///
 /// `Display` names what every parked task waits for, and the cycle if there is one.
+///
+/// Main is told of two things: that it waits on a cycle of tasks of its own thread; or that nothing is left which could wake
+/// anybody there, and the process has no other thread.
+///
+/// # What is not noticed
+///
+/// It is a hub that notices. A thread without one, which never spawned a task, waits as the system does: if it locks a mutex
+/// of [`sync`](crate::sync) twice, or gets from a queue that nobody will fill, it waits for ever and is told nothing, as with
+/// std. The same goes for cycles through several threads, and for tasks that wait in a circle
+/// while main does not wait for them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Deadlock {
     text: Arc<str>,

@@ -26,8 +26,9 @@
 //! state).
 //!
 //! What else is asked of it meanwhile is kept here: who joins (`joiner`), whether anybody will (`handle`), a kill
-//! (`killed`). The body is in the area from the first to the last, so that nothing moves when a stack comes or goes; the
-//! control block's `body` points into the seed, and leads back to it.
+//! (`killed`), and after the end the name that the task gave itself, which a report of it wants (`name`). The body is in
+//! the area from the first to the last, so that nothing moves when a stack comes or goes; the control block's `body`
+//! points into the seed, and leads back to it.
 //!
 //! Seeds are never unmapped while their thread lives, and valid whatever a stale handle finds there, as control blocks are
 //! (control.rs). Other threads read state and id, inside the hub's gate.
@@ -47,9 +48,11 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use std::io;
 use std::sync::Arc;
 
+use slab::Slab;
+
 use super::control::{BodyTable, ControlRef, Ending, IdCell, Payload, State, attention, flag};
 use super::engine::{self, Birth};
-use super::hot::Hot;
+use super::hot::{Hot, hot};
 use crate::stack::StackSize;
 
 /// How often a handle looks whether an ending thread has left an outcome: from `close` to `leave` are a few messages.
@@ -86,6 +89,8 @@ pub(crate) struct Seed {
     /// What is known of its handle, for the layer above.
     handle: Cell<u8>,
     killed: Cell<bool>,
+    /// Of a Finished one: 1 more than the place in `Seeds::names` of the name that its task had; 0 if it had none.
+    name: Cell<u32>,
     id: IdCell,
     control: Cell<Option<ControlRef>>,
     table: Cell<Option<&'static BodyTable>>,
@@ -106,6 +111,7 @@ impl Seed {
             ending: Cell::new(Ending::None),
             handle: Cell::new(0),
             killed: Cell::new(false),
+            name: Cell::new(0),
             id: IdCell::new(0),
             control: Cell::new(None),
             table: Cell::new(None),
@@ -233,6 +239,30 @@ impl SeedRef {
         !self.0.killed.replace(true)
     }
 
+    /// Keeps the name that its task gave itself, for the report of its outcome. A task that had its name from the start
+    /// was no seed.
+    #[cold]
+    fn keep_name(self, hot: &'static Hot, name: Arc<str>) {
+        let place = hot.with_seeds(|s| s.names.insert(name));
+        // Without a place to note it would be lost, which only the report would miss.
+        self.0.name.set(u32::try_from(place + 1).unwrap_or(0));
+    }
+
+    #[cold]
+    fn forget_name(self, hot: &'static Hot) {
+        let place = self.0.name.replace(0) as usize - 1;
+        hot.with_seeds(|s| drop(s.names.try_remove(place)));
+    }
+
+    /// The name of its task, if it has one: who has begun may have named itself.
+    fn name(self) -> Option<Arc<str>> {
+        if let Some(c) = self.grown() {
+            return c.name();
+        }
+        let place = self.0.name.get().checked_sub(1)?;
+        hot().with_seeds(|s| s.names.get(place as usize).cloned())
+    }
+
     /// Takes the payload of its panic. The ending says that it is there, and was just taken.
     fn take_payload(self) -> Payload {
         // SAFETY: `harvest` put it there together with the ending `Panicked`, which is taken once.
@@ -247,6 +277,9 @@ impl SeedRef {
         self.0.id.set(0);
         // If nobody took it, because that would have done nothing.
         self.0.ending.set(Ending::None);
+        if self.0.name.get() != 0 {
+            self.forget_name(hot);
+        }
         hot.with_seeds(|s| s.free(self));
     }
 }
@@ -350,6 +383,11 @@ pub(crate) fn harvest(hot: &'static Hot, c: ControlRef) -> SeedRef {
             None => Ending::Exited,
         };
     }
+    if c.has(flag::COLD)
+        && let Some(name) = c.name()
+    {
+        seed.keep_name(hot, name);
+    }
     seed.0.ending.set(ending);
     seed.0.control.set(None);
     seed.0.set_stage(Stage::Finished);
@@ -430,11 +468,11 @@ impl Subject {
         }
     }
 
-    /// Its name, if it has one. Who is named never was a seed.
+    /// Its name, if it has one.
     pub(crate) fn name(self) -> Option<Arc<str>> {
         match self {
             Self::Control(c) => c.name(),
-            Self::Seed(_) => None,
+            Self::Seed(s) => s.name(),
         }
     }
 
@@ -638,6 +676,8 @@ pub(crate) struct Seeds {
     used: usize,
     /// With room for all.
     free: Vec<SeedRef>,
+    /// Of those that are Finished: few have one.
+    names: Slab<Arc<str>>,
 }
 
 impl Seeds {
@@ -646,6 +686,7 @@ impl Seeds {
             chunks: Vec::new(),
             used: 0,
             free: Vec::new(),
+            names: Slab::new(),
         }
     }
 

@@ -12,7 +12,7 @@ use std::io;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use super::deadlock;
-use super::sched::{self, Limits};
+use super::sched;
 use crate::greenlet::control::{ControlRef, attention, flag};
 use crate::greenlet::engine;
 use crate::greenlet::hot::{Hot, Phase, hot};
@@ -34,7 +34,9 @@ extern "C" fn in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
     deadlock::no_helpers();
     let hot = hot();
-    if hot.phase.get() == Phase::Active && sched::get(hot).is_some() {
+    let Some(hub) = sched::get(hot) else { return };
+    hub.owner().alone();
+    if hot.phase.get() == Phase::Active {
         hot.phase.set(Phase::Forked);
         if let Some(me) = hot.current.get() {
             me.attend(attention::UNUSUAL);
@@ -92,14 +94,11 @@ pub fn reinit() -> io::Result<()> {
     if hot.phase.get() != Phase::Forked {
         return Ok(());
     }
-    let limits = match sched::get(hot) {
-        Some(old) => {
-            let limits = old.limits.get();
-            old.disown();
-            limits
-        }
-        None => Limits::default(),
+    let Some(old) = sched::get(hot) else {
+        unreachable!("a fork without a hub is not noticed")
     };
+    // First, so that their descriptors are there for the new ones.
+    old.disown();
     if let Some(me) = hot.current.get().filter(|me| *me != hot.hub()) {
         me.ignore(attention::UNUSUAL);
     }
@@ -107,9 +106,8 @@ pub fn reinit() -> io::Result<()> {
     // They are in no count of the new hub, and nothing here is to end them.
     engine::for_each(hot, |c| c.clear_flag(flag::TASK));
     seed::abandon(hot);
-    hot.hub_data.set(std::ptr::null());
     hot.phase.set(Phase::Active);
-    if let Err(error) = sched::start(hot, limits) {
+    if let Err(error) = sched::start(hot, old.limits.get()) {
         hot.phase.set(Phase::Forked);
         return Err(error);
     }

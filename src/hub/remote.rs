@@ -35,7 +35,6 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
-use std::mem;
 use std::ptr;
 use std::sync::TryLockError;
 
@@ -146,6 +145,13 @@ impl<M: Send, N: Notify> Owner<M, N> {
     /// `rest` may send to this hub (the message comes back) and to others. If it panics, the messages it has not been
     /// given stay for the next call or the drop. To call it again is harmless.
     pub(crate) fn close(&self, rest: impl FnMut(M)) {
+        self.await_leave();
+        self.handle.shared.inbox.drain(rest);
+        self.drop_notifier();
+    }
+
+    /// Lets nobody in any more, and waits until nobody is inside.
+    fn await_leave(&self) {
         let shared = self.handle.shared;
         shared.gate.fetch_or(CLOSED, Ordering::Relaxed);
         let mut round = 0;
@@ -154,21 +160,30 @@ impl<M: Send, N: Notify> Owner<M, N> {
             relax(round);
             round = round.saturating_add(1);
         }
-        shared.inbox.drain(rest);
-        let notifier = shared.notifier.with_mut(|cell| {
-            // SAFETY: field `gate`: closed and nobody inside, see above; only the owner gets here, and it is one.
+    }
+
+    /// After [`await_leave`](Self::await_leave).
+    fn drop_notifier(&self) {
+        let notifier = self.handle.shared.notifier.with_mut(|cell| {
+            // SAFETY: field `gate`: closed and nobody inside, which the callers have waited for; only the owner gets here,
+            // and it is one.
             unsafe { (*cell).take() }
         });
         drop(notifier);
     }
 
-    /// For the child of a fork: nothing is waited for, dropped or used again.
+    /// For the child of a fork, before it does anything else: whoever was inside does not exist here.
     ///
-    /// Threads that were inside at the fork do not exist here, so `close` would wait for them in vain, and the messages
-    /// are the parent's. The notifier is leaked with the rest. Handles to this generation are turned away.
-    pub(crate) fn abandon(self) {
-        self.handle.shared.gate.fetch_or(CLOSED, Ordering::Relaxed);
-        mem::forget(self);
+    /// Not this thread: it is inside for a few instructions, which do not fork.
+    pub(crate) fn alone(&self) {
+        self.handle.shared.gate.fetch_and(CLOSED, Ordering::Relaxed);
+    }
+
+    /// For the child of a fork, which was [`alone`](Self::alone): closes, as [`close`](Self::close) does, but leaves the
+    /// messages where they are, as they are the parent's. The owner is to be leaked.
+    pub(crate) fn abandon(&self) {
+        self.await_leave();
+        self.drop_notifier();
     }
 }
 
@@ -520,12 +535,16 @@ mod tests {
     fn an_abandoned_place_is_closed_and_never_used_again() {
         let pool = pool();
         let token = Arc::new(());
-        let owner = Shared::open(pool, Unpark::new());
+        let unpark = Unpark::new();
+        let calls = Arc::downgrade(&unpark.calls);
+        let owner = std::mem::ManuallyDrop::new(Shared::open(pool, unpark));
         let handle = owner.handle();
         handle.send(Arc::clone(&token)).unwrap();
         // Who was inside at the fork never leaves.
         std::mem::forget(handle.enter());
+        owner.alone();
         owner.abandon();
+        assert!(calls.upgrade().is_none(), "the notifier was dropped");
 
         assert!(handle.send(Arc::clone(&token)).is_err());
         assert_eq!(

@@ -319,14 +319,10 @@ impl Hub {
         hot.queue.set_budget(0);
     }
 
-    /// In a forked child: lets go of what is the parent's. The hub is leaked; only its descriptors are closed.
-    pub(super) fn disown(&'static self) {
-        // A reactor that is dropped closes its descriptors and does nothing else. One that cannot be replaced stays.
-        if let Ok(fresh) = Reactor::new() {
-            drop(self.reactor.replace(fresh));
-        }
-        // SAFETY: the hub is never used or dropped again, so its owner may be moved out.
-        unsafe { core::ptr::read(&raw const self.owner) }.abandon();
+    /// In a forked child: lets go of what is the parent's, and closes its copies of the descriptors. The hub is leaked.
+    pub(super) fn disown(&self) {
+        self.reactor.borrow_mut().close();
+        self.owner.abandon();
     }
 
     /// Whether another task, with a stack of this size, is within the limits.

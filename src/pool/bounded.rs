@@ -337,6 +337,7 @@ impl Pool {
 
     /// As [`map`](Self::map), lazily; see [`Imap`]. Unless told otherwise, it starts as many items as the pool has slots
     /// before a result is taken.
+    #[track_caller]
     pub fn imap<I, R, F>(&self, items: I, f: F) -> Imap<I::IntoIter, F, R>
     where
         I: IntoIterator,
@@ -349,6 +350,7 @@ impl Pool {
     }
 
     /// As [`imap`](Self::imap), with the results in the order in which they come; see [`ImapUnordered`].
+    #[track_caller]
     pub fn imap_unordered<I, R, F>(&self, items: I, f: F) -> ImapUnordered<I::IntoIter, F, R>
     where
         I: IntoIterator,

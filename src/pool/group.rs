@@ -277,6 +277,7 @@ impl Group {
     }
 
     /// As [`map`](Self::map), lazily: see [`Imap`].
+    #[track_caller]
     pub fn imap<I, R, F>(&self, items: I, f: F) -> Imap<I::IntoIter, F, R>
     where
         I: IntoIterator,
@@ -289,6 +290,7 @@ impl Group {
     }
 
     /// As [`imap`](Self::imap), with the results in the order in which they come: see [`ImapUnordered`].
+    #[track_caller]
     pub fn imap_unordered<I, R, F>(&self, items: I, f: F) -> ImapUnordered<I::IntoIter, F, R>
     where
         I: IntoIterator,

@@ -24,6 +24,7 @@
 use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::iter::FusedIterator;
+use core::panic::Location;
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::resume_unwind;
 use std::rc::Rc;
@@ -67,6 +68,7 @@ impl Drop for Told {
 struct Feeder<I, F, R> {
     source: I,
     f: Rc<F>,
+    site: &'static Location<'static>,
     members: Arc<Members>,
     /// Called for by a task of the pool: that one's slot may be the one that would be waited for.
     own: bool,
@@ -105,7 +107,8 @@ where
             let outcome = match permit {
                 Some(permit) => {
                     let f = Rc::clone(&self.f);
-                    Outcome::Task(self.members.spawn(permit, move || f(item), told))
+                    let body = move || f(item);
+                    Outcome::Task(self.members.spawn_from(self.site, permit, body, told))
                 }
                 None => {
                     let result = inline(|| (self.f)(item));
@@ -147,6 +150,8 @@ where
 pub(super) struct Feed<I, F, R> {
     /// Until the first `next`.
     parts: Option<(I, F)>,
+    /// Where the iterator was made: the site of its tasks.
+    site: &'static Location<'static>,
     members: Arc<Members>,
     max_pending: usize,
     board: Rc<Board>,
@@ -160,9 +165,11 @@ pub(super) struct Feed<I, F, R> {
 }
 
 impl<I, F, R> Feed<I, F, R> {
+    #[track_caller]
     pub(super) fn new(members: Arc<Members>, source: I, f: F) -> Self {
         Self {
             parts: Some((source, f)),
+            site: Location::caller(),
             members,
             max_pending: usize::MAX,
             board: Rc::new(Board::new()),
@@ -238,6 +245,7 @@ where
         let feeder = Feeder {
             source,
             f: Rc::new(f),
+            site: self.site,
             members: Arc::clone(&self.members),
             own: self.members.is_own(),
             room: Arc::new(Semaphore::new(self.max_pending)),
@@ -249,7 +257,10 @@ where
             feeder,
             told: Told(self.board.notice(FEEDER)),
         };
-        let spawned = Builder::new().name("imap").spawn(move || body.run());
+        let spawned = Builder::new()
+            .name("imap")
+            .site(self.site)
+            .spawn(move || body.run());
         match spawned {
             Ok(feeder) => self.feeder = Some(feeder),
             Err(e) => panic!("failed to spawn a task: {e}"),

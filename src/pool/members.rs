@@ -17,6 +17,7 @@
 //! used by several threads; no code of users runs in the lock.
 #![forbid(unsafe_code)]
 
+use core::panic::Location;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -160,10 +161,22 @@ impl Members {
         f: impl FnOnce() -> T + 'static,
         after: impl Sized + 'static,
     ) -> JoinHandle<T> {
+        self.spawn_from(Location::caller(), permit, f, after)
+    }
+
+    /// As [`spawn`](Self::spawn), on behalf of a call that was made at `site`.
+    #[track_caller]
+    pub(super) fn spawn_from<T: 'static>(
+        self: &Arc<Self>,
+        site: &'static Location<'static>,
+        permit: Option<OwnedPermit>,
+        f: impl FnOnce() -> T + 'static,
+        after: impl Sized + 'static,
+    ) -> JoinHandle<T> {
         let member = self.enter(permit);
         let key = member.key;
         let body = Body { f, member, after };
-        let handle = task::spawn(move || body.run());
+        let handle = task::spawn_from(site, move || body.run());
         self.name(key, handle.task());
         handle
     }

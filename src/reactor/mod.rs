@@ -28,8 +28,8 @@
 //! Where that went wrong the events of the left-over entry carry a stale token and are counted, not delivered.
 //!
 //! After `fork`, the child shares the epoll instance with its parent: a removal there would be the parent's
-//! loss. The child uses [`forget`](Reactor::forget). Dropping a reactor closes what it made and does nothing
-//! else, so it is right in the child as well.
+//! loss. The child uses [`forget`](Reactor::forget), and [`close`](Reactor::close) when it gets a reactor of its own.
+//! Dropping or closing one closes what it made and does nothing else, so it is right in the child.
 // `forbid` would reach the timerfd, which has system calls of its own to make.
 #![deny(unsafe_code)]
 
@@ -95,7 +95,8 @@ pub(crate) struct Counters {
 
 /// A thread's readiness; `W` names a waiter of the layer above.
 pub(crate) struct Reactor<W: Copy + Eq> {
-    poll: Poll,
+    /// `None` once it was closed.
+    poll: Option<Poll>,
     events: Events,
     registrations: Slab<Registration<W>>,
     /// Of the next registration.
@@ -111,7 +112,7 @@ impl<W: Copy + Eq> Reactor<W> {
     /// A reactor with nothing registered: one descriptor.
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
-            poll: Poll::new()?,
+            poll: Some(Poll::new()?),
             events: Events::with_capacity(MIN_EVENTS),
             registrations: Slab::new(),
             generation: NonZeroU32::MIN,
@@ -122,19 +123,32 @@ impl<W: Copy + Eq> Reactor<W> {
         })
     }
 
+    /// Closes what it made, in a forked child that lets go of its parent's. It is good for nothing then, but a wait in the
+    /// parent's hub that ends in the child after all still finds its registration, and takes its waiter back.
+    pub(crate) fn close(&mut self) {
+        self.timer = None;
+        self.waker.take();
+        self.poll = None;
+    }
+
+    /// The instance, unless it was [closed](Self::close).
+    fn open(&self) -> io::Result<&Poll> {
+        self.poll.as_ref().ok_or_else(closed)
+    }
+
     /// What other threads end a poll with; made by the first call, there is one only.
     pub(crate) fn waker(&self) -> io::Result<Arc<mio::Waker>> {
         if let Some(waker) = self.waker.get() {
             return Ok(Arc::clone(waker));
         }
-        let waker = Arc::new(mio::Waker::new(self.poll.registry(), WAKER)?);
+        let waker = Arc::new(mio::Waker::new(self.open()?.registry(), WAKER)?);
         Ok(Arc::clone(self.waker.get_or_init(|| waker)))
     }
 
     /// A way for another thread to take out a descriptor that it is about to close. It then tells this
     /// reactor's thread, which calls [`forget`](Self::forget).
     pub(crate) fn registry(&self) -> io::Result<mio::Registry> {
-        self.poll.registry().try_clone()
+        self.open()?.registry().try_clone()
     }
 
     /// Registers a descriptor, for both directions, taken for ready in both.
@@ -144,13 +158,17 @@ impl<W: Copy + Eq> Reactor<W> {
     /// The kernel's, with nothing kept: `EEXIST` if the descriptor is registered already, `EPERM` if it cannot
     /// be polled (a regular file is always ready), `ENOMEM`, `ENOSPC`, `EBADF`.
     pub(crate) fn register(&mut self, fd: RawFd) -> io::Result<Token> {
+        // Not by `open`, which would borrow the other fields too.
+        let Some(poll) = &self.poll else {
+            return Err(closed());
+        };
         let vacant = self.registrations.vacant_entry();
         let token = Token {
             slot: u32::try_from(vacant.key()).expect("fewer registrations than file descriptors"),
             generation: self.generation,
         };
         self.counters.ctls += 1;
-        self.poll.registry().register(
+        poll.registry().register(
             &mut SourceFd(&fd),
             token.to_mio(),
             Interest::READABLE | Interest::WRITABLE,
@@ -171,7 +189,10 @@ impl<W: Copy + Eq> Reactor<W> {
         self.counters.ctls += 1;
         // It fails only if the descriptor was closed before. Then its entry went with it, or, if a duplicate
         // lives, is out of reach and from now on stale. There is nothing that a caller could do about either.
-        let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
+        // A reactor that was closed has no say any more.
+        if let Some(poll) = &self.poll {
+            let _ = poll.registry().deregister(&mut SourceFd(&fd));
+        }
         self.forget(token)
     }
 
@@ -285,7 +306,10 @@ impl<W: Copy + Eq> Reactor<W> {
 
         let mut polled = Polled::default();
         self.counters.polls += 1;
-        match self.poll.poll(&mut self.events, timeout) {
+        let Some(poll) = &mut self.poll else {
+            return Err(closed());
+        };
+        match poll.poll(&mut self.events, timeout) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
                 polled.interrupted = true;
@@ -331,9 +355,11 @@ impl<W: Copy + Eq> Reactor<W> {
             none => {
                 let timer = TimerFd::new()?;
                 let fd = timer.as_raw_fd();
-                self.poll
-                    .registry()
-                    .register(&mut SourceFd(&fd), TIMER, Interest::READABLE)?;
+                self.poll.as_ref().ok_or_else(closed)?.registry().register(
+                    &mut SourceFd(&fd),
+                    TIMER,
+                    Interest::READABLE,
+                )?;
                 none.insert(timer)
             }
         };
@@ -354,6 +380,11 @@ impl<W: Copy + Eq> Reactor<W> {
     fn get_mut(&mut self, token: Token) -> Option<&mut Registration<W>> {
         get_mut(&mut self.registrations, token)
     }
+}
+
+/// What the kernel says of an instance that was closed.
+fn closed() -> io::Error {
+    io::Error::from_raw_os_error(libc::EBADF)
 }
 
 #[inline]

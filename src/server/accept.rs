@@ -87,6 +87,7 @@ where
     };
     let task = task::Builder::new()
         .stack_size(settings.stack)
+        .site(settings.site)
         .spawn(move || connection.serve())?;
     door.core.lanes[door.lane].assign(key, task);
     Ok(())

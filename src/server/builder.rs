@@ -12,6 +12,7 @@
 
 use core::fmt;
 use core::marker::PhantomData;
+use core::panic::Location;
 use std::io;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
@@ -167,6 +168,7 @@ impl<S: Listen, H> Builder<S, H> {
         self
     }
 
+    #[track_caller]
     fn open(self, threads: bool) -> io::Result<Arc<Core<S::Listener>>> {
         let listeners = self.at.open(Opening {
             lanes: self.hubs,
@@ -180,6 +182,7 @@ impl<S: Listen, H> Builder<S, H> {
             stack: self.stack,
             farewell: self.farewell,
             on_error: self.on_error,
+            site: Location::caller(),
         };
         Ok(Core::new(settings, addr, listeners, threads))
     }
@@ -226,6 +229,7 @@ impl<S: Listen> Builder<S, Here> {
     /// # Errors
     /// The system's, of binding; no task could be had to accept in.
     #[doc(alias = "start")]
+    #[track_caller]
     pub fn serve(
         self,
         handler: impl Fn(StreamOf<S>, AddrOf<S>) + 'static,
@@ -239,7 +243,8 @@ impl<S: Listen> Builder<S, Here> {
         let door = Door::new(&core, 0);
         let body = move || accept_all(door, &move |stream, peer| handler(stream, peer));
         // Dropping the handle detaches the task: its end is seen by the event.
-        drop(task::Builder::new().name(name).spawn(body)?);
+        let builder = task::Builder::new().name(name).site(core.settings.site);
+        drop(builder.spawn(body)?);
         Ok(handle)
     }
 
@@ -277,6 +282,7 @@ impl<S: Listen> Builder<S, Threads> {
     /// # Errors
     /// The system's, of binding and of starting threads. A thread that gets no hub, for want of descriptors, ends the server
     /// with that error.
+    #[track_caller]
     pub fn serve(
         self,
         handler: impl Fn(StreamOf<S>, AddrOf<S>) + Send + Sync + 'static,

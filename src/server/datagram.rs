@@ -279,6 +279,7 @@ impl<S: Receive> DatagramBuilder<S, Here> {
     /// # Errors
     /// As [`Builder::serve`].
     #[doc(alias = "start")]
+    #[track_caller]
     pub fn serve(
         self,
         handler: impl Fn(&Reply, &[u8], SocketAddr) + 'static,
@@ -312,6 +313,7 @@ impl<S: Receive> DatagramBuilder<S, Threads> {
     ///
     /// # Errors
     /// As [`Builder::serve`].
+    #[track_caller]
     pub fn serve(
         self,
         handler: impl Fn(&Reply, &[u8], SocketAddr) + Send + Sync + 'static,

@@ -24,6 +24,7 @@
 //! a value.
 #![forbid(unsafe_code)]
 
+use core::panic::Location;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,6 +55,8 @@ pub(super) struct Settings<L: Listener> {
     pub(super) stack: StackSize,
     pub(super) farewell: Option<Farewell<L>>,
     pub(super) on_error: Option<OnError>,
+    /// Where the server was started: the site of all its tasks.
+    pub(super) site: &'static Location<'static>,
 }
 
 /// A server that was started.

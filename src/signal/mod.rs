@@ -46,6 +46,7 @@ mod kind;
 mod station;
 mod stream;
 
+use core::panic::Location;
 use std::io;
 use std::rc::Rc;
 
@@ -71,8 +72,9 @@ use self::station::Deliver;
 /// `SIGFPE` and `SIGILL`, which are faults of the code that runs, and for numbers that are no signal; no descriptor could
 /// be had; [`Forked`](crate::hub::Forked).
 #[doc(alias = "signal_handler")]
+#[track_caller]
 pub fn on(kind: SignalKind, f: impl Fn() + 'static) -> io::Result<Registration> {
-    station::register(kind, Deliver::Task(Rc::new(f)))
+    station::register(kind, Deliver::Task(Rc::new(f), Location::caller()))
 }
 
 /// Waits for ctrl-C: for the next `SIGINT`.

@@ -16,6 +16,7 @@
 use core::any::Any;
 use core::cell::{Cell, RefCell};
 use core::fmt;
+use core::panic::Location;
 use std::io;
 use std::rc::{Rc, Weak};
 
@@ -29,8 +30,8 @@ use crate::task::Builder;
 
 /// What is done with a signal that has come.
 pub(super) enum Deliver {
-    /// A task runs this.
-    Task(Rc<dyn Fn()>),
+    /// A task runs this, spawned as from there.
+    Task(Rc<dyn Fn()>, &'static Location<'static>),
     /// A stream has it.
     Count(Rc<Arrivals>),
 }
@@ -131,11 +132,12 @@ impl Entry {
     fn pay(&self) -> bool {
         match &self.deliver {
             Deliver::Count(arrivals) => arrivals.add(self.owed.take()),
-            Deliver::Task(f) => {
+            Deliver::Task(f, site) => {
                 while self.owed.get() > 0 {
                     let f = Rc::clone(f);
                     let name = format!("on {}", self.kind);
-                    if Builder::new().name(name).spawn(move || f()).is_err() {
+                    let builder = Builder::new().name(name).site(site);
+                    if builder.spawn(move || f()).is_err() {
                         return false;
                     }
                     self.owed.set(self.owed.get() - 1);

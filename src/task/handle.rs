@@ -250,6 +250,9 @@ impl Address {
 ///
 /// Dropping the handle detaches the task: it goes on, its result is dropped when it ends, and a panic is reported once on
 /// stderr. `Send` and `Sync` if and only if `T` is `Send`.
+///
+/// To detach it on purpose write `drop(spawn(…))`. `let _ = spawn(…)` does the same, but as the handle is a [`Future`] too, it
+/// is what clippy's `let_underscore_future` warns of: a future that is dropped before it did anything. This one has begun.
 #[doc(alias = "Greenlet")]
 pub struct JoinHandle<T> {
     pub(super) address: Address,

@@ -95,6 +95,7 @@ pub struct Builder {
     size: StackSize,
     daemon: bool,
     inherit: Inherit,
+    site: Option<&'static Location<'static>>,
 }
 
 impl Builder {
@@ -118,6 +119,12 @@ impl Builder {
     /// Makes it a daemon: [`run_until_idle`](crate::hub::run_until_idle) does not wait for it.
     pub fn daemon(mut self) -> Self {
         self.daemon = true;
+        self
+    }
+
+    /// Where it counts as spawned: for layers above, that spawn tasks on behalf of a call made earlier.
+    pub(crate) fn site(mut self, site: &'static Location<'static>) -> Self {
+        self.site = Some(site);
         self
     }
 
@@ -161,15 +168,16 @@ impl Builder {
     /// ([`LimitReached`](crate::hub::LimitReached)). The closure is dropped.
     #[track_caller]
     pub fn spawn<T: 'static>(self, f: impl FnOnce() -> T + 'static) -> io::Result<JoinHandle<T>> {
+        let site = self.site.unwrap_or(Location::caller());
         if self.is_plain() {
-            return spawn_at(Location::caller(), f);
+            return spawn_at(site, f);
         }
         let (this, inherited) = self.inherited();
         let body = move || {
             inherited.adopt();
             f()
         };
-        let (hot, hub, c) = create(this.size, this.daemon, Location::caller(), body)?;
+        let (hot, hub, c) = create(this.size, this.daemon, site, body)?;
         if this.name.is_some() {
             c.set_name(this.name.clone());
         }
@@ -327,6 +335,18 @@ fn spawn_with_id<T: 'static>(
 #[inline]
 pub fn spawn<T: 'static>(f: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
     match try_spawn(f) {
+        Ok(handle) => handle,
+        Err(e) => spawn_failed(&e),
+    }
+}
+
+/// As [`spawn`], for layers above that spawn on behalf of a call made earlier: `site` is where that was.
+#[track_caller]
+pub(crate) fn spawn_from<T: 'static>(
+    site: &'static Location<'static>,
+    f: impl FnOnce() -> T + 'static,
+) -> JoinHandle<T> {
+    match spawn_at(site, f) {
         Ok(handle) => handle,
         Err(e) => spawn_failed(&e),
     }

@@ -3,7 +3,7 @@
 
 mod interval;
 
-pub use std::time::Duration;
+pub use std::time::{Duration, SystemTime, SystemTimeError, TryFromFloatSecsError, UNIX_EPOCH};
 
 pub use self::interval::{Interval, MissedTicks, interval, interval_at};
 pub use crate::clock::Instant;

@@ -77,6 +77,8 @@ pub(crate) struct Row {
     /// There is a form with a limit.
     pub(crate) timed: bool,
     pub(crate) closes: bool,
+    /// A grant is given to nobody in particular: it stays until somebody who runs takes it.
+    pub(crate) stays: bool,
     pub(crate) new: fn(&Drops, usize) -> Rc<dyn Subject>,
 }
 
@@ -116,6 +118,8 @@ impl Row {
         match (self.kind, i) {
             // The second part is what it is granted, and nobody else runs in that instant.
             (Kind::LentInTwo, Interruption::Scope | Interruption::NeighbourPanics) => PHASES - 1,
+            // Who panics with the only one in hand has left none.
+            (_, Interruption::NeighbourPanics) if self.stays => PHASES - 1,
             _ => PHASES,
         }
     }
@@ -242,6 +246,8 @@ struct Notes {
     closed: Cell<bool>,
     /// What the victim was doing when it was interrupted, and `moves` then.
     strike: Cell<Option<(Stage, usize)>>,
+    /// Then there was something to be had.
+    untaken: Cell<bool>,
     /// `moves` when the victim took it.
     victim_took_at: Cell<usize>,
     /// A grant came in the instant of the victim's deadline.
@@ -263,6 +269,7 @@ impl Notes {
             ready: Cell::new(0),
             closed: Cell::new(false),
             strike: Cell::new(None),
+            untaken: Cell::new(false),
             victim_took_at: Cell::new(0),
             tie: Cell::new(false),
         }
@@ -281,6 +288,7 @@ impl Notes {
         if self.strike.get().is_none() {
             self.strike
                 .set(Some((self.stages[0].get(), self.moves.get())));
+            self.untaken.set(self.granted.get() > self.taken.get());
         }
     }
 }
@@ -311,6 +319,7 @@ struct Program {
     plan: Plan,
     notes: Notes,
     interruption: Interruption,
+    stays: bool,
 }
 
 impl Program {
@@ -446,6 +455,10 @@ impl Program {
         }
         match notes.strike.get()? {
             (Stage::NotYet, _) => Some(Phase::Before),
+            (Stage::Pending, _) if self.stays => Some(match notes.untaken.get() {
+                true => Phase::After,
+                false => Phase::While,
+            }),
             (Stage::Pending, moves) => {
                 let granted = stage == Stage::Took
                     && (self.interruption != Interruption::NeighbourPanics
@@ -475,6 +488,7 @@ pub(crate) fn run(row: &Row, interruption: Interruption, seed: u64) -> Option<Ph
         plan,
         notes: Notes::new(waiters),
         interruption,
+        stays: row.stays,
     });
     let notes = &program.notes;
 

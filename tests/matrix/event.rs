@@ -59,6 +59,7 @@ fn row(name: &'static str, new: fn(&Drops, usize) -> Rc<dyn Subject>) -> Row {
         kind: Kind::ForAll,
         timed: true,
         closes: false,
+        stays: false,
         new,
     }
 }

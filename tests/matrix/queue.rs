@@ -59,6 +59,7 @@ pub(crate) fn rows() -> Vec<Row> {
             kind: Kind::ForAll,
             timed: true,
             closes: false,
+            stays: false,
             new: |drops, _| Rc::new(Joining(Queue::unbounded(), drops.clone())),
         },
     ]
@@ -71,6 +72,7 @@ fn row(name: &'static str, new: fn(&Drops, usize) -> Rc<dyn Subject>) -> Row {
         kind: Kind::Consumed,
         timed: true,
         closes: true,
+        stays: false,
         new,
     }
 }
