@@ -40,8 +40,9 @@ use corosensei::{Coroutine, Yielder};
 use super::interrupt::Deadlines;
 use crate::stack::{Slot, SlotStack, StackSize};
 
-/// The coroutine type that all greenlets use: values travel beside it.
-pub(super) type Co = Coroutine<(), (), (), SlotStack>;
+/// The coroutine type that all greenlets use: values travel beside it. A suspension yields whom control is for;
+/// `None` is the hub.
+pub(super) type Co = Coroutine<(), Option<ControlRef>, (), SlotStack>;
 
 /// Payload of a panic, of a `throw`, of a kill.
 pub(crate) type Payload = Box<dyn Any + Send>;
@@ -210,7 +211,7 @@ pub(crate) struct Control {
     pub(crate) flags: Cell<u16>,
     /// The low bits of the address that its frames reached when it gave way to the hub last, or will at first.
     frames_end: Cell<u16>,
-    pub(super) yielder: Cell<*const Yielder<(), ()>>,
+    pub(super) yielder: Cell<*const Yielder<(), Option<ControlRef>>>,
     pub(super) co: UnsafeCell<MaybeUninit<Co>>,
 
     // Second line: wakes and identity; with the header, all else that a plain task touches.

@@ -14,8 +14,8 @@
 //! root ◄────── A                        C parks: suspends, A forwards by suspending, root runs the hub's next
 //! ```
 //!
-//! Who is on the chain below matters to nobody else: `Hot::current` names the target, and every frame that gets control
-//! back compares it with itself. The root's frame is the trampoline: it alone asks the hub who is next.
+//! Who is on the chain below matters to nobody else: `Hot::current` names the target, a suspension tells it too, and every
+//! frame that gets control back compares it with itself. The root's frame is the trampoline: it alone asks the hub who is next.
 //!
 //! What goes along with control is the matter of `switching.rs`. The outcome of a dead greenlet lies in its slot until it is
 //! fetched (invariant 10).
@@ -29,7 +29,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread::panicking;
 
-use corosensei::Yielder;
+use corosensei::{CoroutineResult, Yielder};
 
 use super::body;
 use super::control::{BodyTable, Co, ControlRef, Ending, Payload, State, attention, flag};
@@ -45,22 +45,28 @@ use crate::stack::{Slot, SlotStack, StackSize};
 // ---------------------------------------------------------------------------------------------------------------------
 // Resume and suspend
 
-/// Gives control to `c`, which is suspended or new, and returns when control comes back to this stack.
+/// Gives control to `c`, which is suspended or new. When control comes back to this stack, says whom it is for; `None` is
+/// the hub.
+///
+/// `Hot::current` says the same. But the next resume begins with it, and would have to wait for that store.
 #[inline(always)]
-fn resume(c: ControlRef, depth: u8) {
+fn resume(hot: &'static Hot, c: ControlRef, depth: u8) -> Option<ControlRef> {
     c.depth.set(depth);
     // SAFETY: invariant 2: `c` is neither running nor on the chain (what is on the chain is reached by suspending, see
     // the file's head), so this is the only reference to its coroutine; `create` initialised it.
     unsafe {
-        let _ = (*c.co.get()).assume_init_mut().resume(());
+        match (*c.co.get()).assume_init_mut().resume(()) {
+            CoroutineResult::Yield(to) => to,
+            CoroutineResult::Return(()) => Some(current(hot)).filter(|to| *to != hot.hub()),
+        }
     }
 }
 
-/// Gives control back to whoever resumed `me`, and returns when `me` is resumed.
+/// Gives control back to whoever resumed `me`, for `to` (`None`: the hub), and returns when `me` is resumed.
 #[inline(always)]
-fn suspend(me: ControlRef) {
+fn suspend(me: ControlRef, to: Option<ControlRef>) {
     // SAFETY: `me` runs (invariant 2) and is no native stack, so `entry` stored its yielder, which lives on its stack.
-    unsafe { (*me.yielder.get()).suspend(()) }
+    unsafe { (*me.yielder.get()).suspend(to) }
 }
 
 /// The deepest place in the chain: from here a greenlet suspends.
@@ -71,29 +77,29 @@ const MAX_DEPTH: u8 = 2;
 /// `Hot::current` is `to` already. `to` is not the hub, and not `me`.
 #[inline(always)]
 pub(super) fn transfer(hot: &'static Hot, me: ControlRef, to: ControlRef) {
+    let mut to = to;
     // A native stack is below everybody on the chain.
     if me.depth.get() != MAX_DEPTH && !to.is_native() {
-        let mut to = to;
         loop {
-            resume(to, me.depth.get() + 1);
-            to = current(hot);
-            if to == me {
+            let next = resume(hot, to, me.depth.get() + 1);
+            if next == Some(me) {
                 return;
             }
-            // Control came back for somebody else: forward it.
-            if to.is_native() {
-                if !me.is_native() {
-                    break;
+            match next {
+                Some(next) if !next.is_native() => to = next,
+                // The root is the trampoline.
+                None if me.is_native() => {
+                    to = next_from_hub(hot);
+                    if to == me {
+                        return;
+                    }
                 }
-                // The root is the trampoline; what it forwards to is the hub.
-                to = next_from_hub(hot);
-                if to == me {
-                    return;
-                }
+                // Control came back for somebody below: forward it.
+                next => return suspend(me, next),
             }
         }
     }
-    suspend(me);
+    suspend(me, Some(to));
 }
 
 #[inline(always)]
@@ -136,7 +142,7 @@ pub(crate) fn to_hub(hot: &'static Hot, me: ControlRef) {
         // What lies here is not used: the address of any local will do.
         let frame = MaybeUninit::<u8>::uninit();
         me.set_frames_end(frame.as_ptr().addr());
-        suspend(me);
+        suspend(me, None);
     }
 }
 
@@ -149,10 +155,9 @@ fn trampoline(hot: &'static Hot, me: ControlRef) {
             if to == me {
                 return;
             }
-            resume(to, 1);
-            to = current(hot);
-            if to == hot.hub() {
-                break;
+            match resume(hot, to, 1) {
+                Some(next) => to = next,
+                None => break,
             }
         }
     }
@@ -316,7 +321,7 @@ pub(super) unsafe fn lay_stack(c: ControlRef, slot: Slot, base: usize) {
 }
 
 /// The first frame of every greenlet.
-fn entry(c: ControlRef, yielder: &Yielder<(), ()>) {
+fn entry(c: ControlRef, yielder: &Yielder<(), Option<ControlRef>>) {
     c.yielder.set(yielder);
     c.state.set(State::Live);
     c.set_flag(flag::STARTED);
