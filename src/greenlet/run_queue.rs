@@ -155,6 +155,12 @@ impl RunQueue {
         empty
     }
 
+    /// A number that changes whenever an entry is taken.
+    #[inline(always)]
+    pub(crate) fn picks(&self) -> u32 {
+        self.head.get()
+    }
+
     /// Entries waiting.
     #[inline]
     pub(crate) fn len(&self) -> u32 {

@@ -1,16 +1,14 @@
 //! How much a task may do without ever waiting (invariant 11): io, queues and channels all spend one budget.
 //!
 //! ```text
-//!   Run { turn, who, left, before }      of this thread's present turn
-//!     same turn, same task   left - 1            at zero: it yields before the next call
-//!     same turn, other task  left = the limit
-//!     before, calls of tasks that had the thread in this turn before `who`:
-//!                            at SHARE limits whoever calls next yields
-//!     another turn           all over again
+//!   Run { pick, left }     since the hub picked somebody to run for the last time
+//!     the same pick        left - 1          at zero: whoever calls yields before that
+//!     another pick         left = the limit
 //! ```
 //!
-//! Counted by task, so that a turn with many tasks that do a little each goes on undisturbed. The second limit is for
-//! greenlets that hand control to one another by `switch`, all within one turn of the hub.
+//! So each task has the whole of it whenever it gets the thread, and a turn with many tasks that do a little each goes on undisturbed.
+//! Greenlets that hand control to one another by `switch` share what the one had that was picked, as may a task with the one
+//! that it ended for: nothing has to be done on a switch.
 //!
 //! The budget is looked at before a call, never after one that succeeded: a kill that comes with the yield would lose its
 //! result. On a thread without a hub there is nothing to be fair to.
@@ -22,41 +20,48 @@ use std::thread;
 use std::time::Duration;
 
 use super::{End, How, Reason, Report, Ticket, park_until, yield_now};
-use crate::greenlet::control::{ControlRef, attention};
+use crate::greenlet::control::attention;
 use crate::greenlet::hot::{Hot, Phase, hot};
 use crate::greenlet::{engine, interrupt};
-use crate::hub::sched::{self, Hub};
-
-/// How many tasks' worth of calls fit in a turn.
-const SHARE: u32 = 256;
+use crate::hub::sched;
 
 struct Run {
-    turn: Cell<u64>,
-    /// The address of its control block; only compared.
-    who: Cell<usize>,
+    /// [`RunQueue::picks`](crate::greenlet::run_queue::RunQueue::picks) at the first call since.
+    pick: Cell<u32>,
     left: Cell<u32>,
-    before: Cell<u32>,
 }
 
 thread_local! {
     static RUN: Run = const {
         Run {
-            turn: Cell::new(0),
-            who: Cell::new(0),
+            pick: Cell::new(u32::MAX),
             left: Cell::new(0),
-            before: Cell::new(0),
         }
     };
 }
 
 impl Run {
-    /// Counts a call of `me`. False if there was nothing left to count it against.
+    /// What is left in the present pick.
     #[inline]
-    fn count(&self, hub: &Hub, me: ControlRef) -> bool {
-        if self.who.get() != me.address() || self.turn.get() != hub.turns.get() {
-            self.begin(hub, me);
+    fn left(&self, hot: &'static Hot) -> u32 {
+        let pick = hot.queue.picks();
+        if self.pick.get() == pick {
+            return self.left.get();
         }
-        let left = self.left.get();
+        let Some(hub) = sched::get(hot) else {
+            // Not to be remembered: the thread may have one in a moment.
+            return u32::MAX;
+        };
+        let left = hub.io_budget.get();
+        self.pick.set(pick);
+        self.left.set(left);
+        left
+    }
+
+    /// Counts a call. False if there was nothing left to count it against.
+    #[inline]
+    fn count(&self, hot: &'static Hot) -> bool {
+        let left = self.left(hot);
         if left == 0 {
             return false;
         }
@@ -64,35 +69,17 @@ impl Run {
         true
     }
 
-    /// Another task, or another turn.
-    fn begin(&self, hub: &Hub, me: ControlRef) {
-        let limit = hub.io_budget.get();
-        if self.turn.replace(hub.turns.get()) == hub.turns.get() {
-            let calls = limit.saturating_sub(self.left.get());
-            self.before.set(self.before.get().saturating_add(calls));
-        } else {
-            self.before.set(0);
-        }
-        self.who.set(me.address());
-        let exhausted = self.before.get() >= limit.saturating_mul(SHARE);
-        self.left.set(if exhausted { 0 } else { limit });
+    /// The next call has all of it again.
+    fn renew(&self, hot: &'static Hot) {
+        self.pick.set(hot.queue.picks().wrapping_sub(1));
     }
-}
-
-/// The hub and the running task, where there are such.
-#[inline]
-fn present(hot: &'static Hot) -> Option<(&'static Hub, ControlRef)> {
-    Some((sched::get(hot)?, hot.current.get()?))
 }
 
 /// A call is about to be made: counts it, whether it succeeds at once or not. True if the task is to
 /// [`breathe`] before.
 #[inline]
 pub(crate) fn charge() -> bool {
-    match present(hot()) {
-        Some((hub, me)) => !RUN.with(|run| run.count(hub, me)),
-        None => false,
-    }
+    !RUN.with(|run| run.count(hot()))
 }
 
 /// As [`spend`], on the calling thread.
@@ -103,23 +90,13 @@ pub(crate) fn spend_here() {
 /// A call has succeeded, at once or after a wait.
 #[inline]
 pub(crate) fn spend(hot: &'static Hot) {
-    if let Some((hub, me)) = present(hot) {
-        RUN.with(|run| run.count(hub, me));
-    }
+    RUN.with(|run| run.count(hot));
 }
 
 /// Whether the running task is to [`breathe`] before its next call.
 #[inline]
 pub(crate) fn is_spent(hot: &'static Hot) -> bool {
-    let Some((hub, me)) = present(hot) else {
-        return false;
-    };
-    RUN.with(|run| {
-        if run.who.get() != me.address() || run.turn.get() != hub.turns.get() {
-            run.begin(hub, me);
-        }
-        run.left.get() == 0
-    })
+    RUN.with(|run| run.left(hot) == 0)
 }
 
 /// Yields. Kills are delivered, and enclosing timeouts: as an `End` if `report` has a word for them.
@@ -138,11 +115,7 @@ pub(crate) fn breathe(report: Report) -> io::Result<Option<End>> {
     if thread::panicking() || me == hot.hub() || hot.phase.get() != Phase::Active {
         return Ok(None);
     }
-    RUN.with(|run| {
-        run.who.set(0);
-        run.before.set(0);
-        run.left.set(u32::MAX);
-    });
+    RUN.with(|run| run.renew(hot));
     if me.attention.get() & (attention::KILL | attention::DEADLINE) == 0 {
         yield_now();
         return Ok(None);
