@@ -81,8 +81,8 @@ mod park {
                 word::grant(&self.0.word, 1, grant)
             }
 
-            pub(crate) fn grant_alone(&self, grant: Grant) -> bool {
-                self.grant(grant)
+            pub(crate) fn grant_alone(&self, grant: Grant) -> Option<Self> {
+                self.grant(grant).then_some(*self)
             }
 
             pub(crate) fn unpark(&self) {

@@ -61,8 +61,8 @@ mod park {
                 word::grant(&self.0.word, self.1, grant)
             }
 
-            pub(crate) fn grant_alone(&self, grant: Grant) -> bool {
-                self.grant(grant)
+            pub(crate) fn grant_alone(&self, grant: Grant) -> Option<Self> {
+                self.grant(grant).then(|| self.clone())
             }
 
             pub(crate) fn unpark(&self) {

@@ -76,8 +76,8 @@ mod park {
                 word::shut(&self.0.word, 1)
             }
 
-            pub(crate) fn grant_alone(&self, grant: Grant) -> bool {
-                self.grant(grant)
+            pub(crate) fn grant_alone(&self, grant: Grant) -> Option<Self> {
+                self.grant(grant).then(|| self.clone())
             }
 
             pub(crate) fn unpark(&self) {

@@ -12,7 +12,7 @@
 //! [`Place::left`]. A waiter that was granted and whose hub then ends never runs again: [`Place::refund`] gives on what it got.
 #![forbid(unsafe_code)]
 
-use super::claim::Wait;
+use super::claim::{Unparker, Wait};
 use super::lock::Lock;
 use super::wait_queue::{Key, WaitQueue};
 use super::word::Grant;
@@ -72,30 +72,16 @@ pub(crate) fn block_after<P: Place, R>(
     queued: impl FnOnce(),
 ) -> Blocked<R, P::Payload> {
     let (wait, who) = Wait::open(&ticket);
-    let entered = place.lock().with(|state| match enter(state) {
-        Ok(r) => Ok(r),
-        Err((payload, turn)) => {
-            let waiters = P::waiters(state);
-            Err(match turn {
-                Turn::Last => waiters.push_alone(who, payload),
-                Turn::First => waiters.push_front(who, payload),
-            })
-        }
-    });
-    let key = match entered {
+    let key = match queue_up(place, who, enter) {
         // Nobody knows of the wait: it needs no shutting.
         Ok(r) => return Blocked::Now(r),
         Err(key) => key,
     };
-    let mut waiter = Waiter {
-        place,
-        wait,
-        key: Some(key),
-    };
+    let mut waiter = Waiter::new(place, wait, key);
     queued();
     match park_until(ticket, how, &waiter) {
         End::Granted => {
-            waiter.key = None;
+            waiter.done();
             match wait.grant() {
                 Some(grant) => Blocked::Granted(grant),
                 None => unreachable!("a wait that ended granted was not"),
@@ -108,6 +94,25 @@ pub(crate) fn block_after<P: Place, R>(
     }
 }
 
+/// Looks, and queues up if there is something to wait for.
+#[inline]
+pub(super) fn queue_up<P: Place, R>(
+    place: &P,
+    who: Unparker,
+    enter: impl FnOnce(&mut P::State) -> Result<R, (P::Payload, Turn)>,
+) -> Result<R, Key> {
+    place.lock().with(|state| match enter(state) {
+        Ok(r) => Ok(r),
+        Err((payload, turn)) => {
+            let waiters = P::waiters(state);
+            Err(match turn {
+                Turn::Last => waiters.push_alone(who, payload),
+                Turn::First => waiters.push_front(who, payload),
+            })
+        }
+    })
+}
+
 /// Where a waiter queues up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Turn {
@@ -117,16 +122,37 @@ pub(crate) enum Turn {
     First,
 }
 
-struct Waiter<'a, P: Place> {
+pub(super) struct Waiter<'a, P: Place> {
     place: &'a P,
     wait: Wait,
     /// `None` once the entry is not its own any more.
     key: Option<Key>,
 }
 
-impl<P: Place> Waiter<'_, P> {
+impl<'a, P: Place> Waiter<'a, P> {
+    /// The waiter of an entry that was just made.
+    #[inline(always)]
+    pub(super) fn new(place: &'a P, wait: Wait, key: Key) -> Self {
+        let key = Some(key);
+        Self { place, wait, key }
+    }
+
+    /// It was granted: the entry is gone.
+    #[inline(always)]
+    pub(super) fn done(mut self) {
+        self.key = None;
+    }
+
+    /// It unwinds, so it was not granted: `park_until` cancels before it raises anything.
+    #[cold]
+    fn unwound(&mut self) {
+        self.wait.shut();
+        drop(self.leave());
+    }
+
     /// Takes the entry back; the payload too, if nobody has it.
-    fn leave(&mut self) -> Option<P::Payload> {
+    #[cold]
+    pub(super) fn leave(&mut self) -> Option<P::Payload> {
         let key = self.key.take()?;
         let payload = self
             .place
@@ -170,11 +196,10 @@ impl<P: Place> Waiting for Waiter<'_, P> {
 }
 
 impl<P: Place> Drop for Waiter<'_, P> {
+    #[inline]
     fn drop(&mut self) {
         if self.key.is_some() {
-            // It unwinds, so it was not granted: park_until cancels before it raises anything.
-            self.wait.shut();
-            drop(self.leave());
+            self.unwound();
         }
     }
 }

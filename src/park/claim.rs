@@ -109,6 +109,8 @@ pub(crate) enum Unparker {
     },
     /// A plain thread's.
     Thread(&'static ThreadCell, u64),
+    /// Of a wait that was granted, and whose waiter is runnable already: nothing is left to do.
+    Woken,
 }
 
 impl Unparker {
@@ -138,25 +140,35 @@ impl Unparker {
                 epoch,
             } => sched::with_grant(hub, control, |w| word::grant(w, epoch, grant)).unwrap_or(false),
             Self::Thread(cell, epoch) => word::grant(&cell.word, epoch, grant),
+            Self::Woken => false,
         }
     }
 
-    /// As [`grant`](Self::grant), by who holds the lock of the one object that the waiter waits at.
+    /// As [`grant`](Self::grant), by who holds the lock of the one object that the waiter waits at. If it is granted, says
+    /// who is to be unparked afterwards: a greenlet of this thread is runnable already.
     #[inline]
-    pub(crate) fn grant_alone(&self, grant: Grant) -> bool {
-        match *self {
-            Self::Greenlet {
-                hub,
-                control,
-                epoch,
-            } => match sched::get(hot()) {
-                Some(own) if own.handle() == hub => {
-                    word::grant_alone(sched::local(own, control).grant_word(), epoch, grant)
+    pub(crate) fn grant_alone(&self, grant: Grant) -> Option<Self> {
+        if let Self::Greenlet {
+            hub,
+            control,
+            epoch,
+        } = *self
+        {
+            let hot = hot();
+            if let Some(own) = sched::get(hot)
+                && own.handle() == hub
+                && hot.phase.get() == Phase::Active
+            {
+                let waiter = sched::local(own, control);
+                if !word::grant_alone(waiter.grant_word(), epoch, grant) {
+                    return None;
                 }
-                _ => self.grant(grant),
-            },
-            Self::Thread(..) => self.grant(grant),
+                // A wake only enqueues (invariant 4), so the lock that is held is in nobody's way.
+                wake::unpark(hot, waiter, epoch);
+                return Some(Self::Woken);
+            }
         }
+        self.grant(grant).then_some(*self)
     }
 
     /// Makes the park end, or look again.
@@ -178,6 +190,7 @@ impl Unparker {
                 }
             }
             Self::Thread(cell, _) => cell.unpark(),
+            Self::Woken => {}
         }
     }
 
@@ -186,7 +199,7 @@ impl Unparker {
     pub(crate) fn is_here(&self) -> bool {
         match self {
             Self::Greenlet { hub, .. } => sched::get(hot()).is_some_and(|own| own.handle() == *hub),
-            Self::Thread(..) => false,
+            Self::Thread(..) | Self::Woken => false,
         }
     }
 
@@ -202,7 +215,7 @@ impl Unparker {
                 let control = sched::local(own, control);
                 Some((own, Waiter { control, epoch }))
             }
-            Self::Thread(..) => None,
+            Self::Thread(..) | Self::Woken => None,
         }
     }
 
@@ -233,6 +246,7 @@ impl fmt::Debug for Unparker {
         match self {
             Self::Greenlet { epoch, .. } => write!(f, "Unparker(park {epoch})"),
             Self::Thread(_, epoch) => write!(f, "Unparker(thread, {epoch})"),
+            Self::Woken => f.write_str("Unparker(woken)"),
         }
     }
 }
@@ -254,7 +268,7 @@ impl Wait {
         let (word, epoch) = match (ticket, unparker) {
             (Ticket::Greenlet(_, _, w), _) => (w.control.grant_word(), w.epoch),
             (Ticket::Thread, Unparker::Thread(cell, epoch)) => (&cell.word, epoch),
-            (Ticket::Thread, Unparker::Greenlet { .. }) => {
+            (Ticket::Thread, _) => {
                 unreachable!("a thread's wait is its own")
             }
         };

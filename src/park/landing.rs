@@ -23,13 +23,13 @@ use core::cell::Cell;
 use core::fmt;
 use core::ptr::NonNull;
 
-use super::block::{Blocked, Place, Turn, block};
-use super::claim::Unparker;
+use super::block::{Blocked, Place, Turn, Waiter, queue_up};
+use super::claim::{Unparker, Wait};
 use super::lock::Lock;
 use super::primitives::UnsafeCell;
-use super::wait_queue::WaitQueue;
+use super::wait_queue::{Key, WaitQueue};
 use super::word::Grant;
-use super::{How, Ticket};
+use super::{End, How, Ticket, park_until};
 
 /// See the file's head.
 struct Landing<T>(UnsafeCell<Option<T>>);
@@ -103,9 +103,12 @@ pub(crate) enum Came<R, T, E> {
     Else(Blocked<R, E>),
 }
 
-/// As [`block`], for a waiter that is to be given a `T`. `enter` gets the address to put into its payload. What was given to a
-/// waiter that will never run again goes to `hand_back`.
-#[inline]
+/// As [`block`](super::block), for a waiter that is to be given a `T`. `enter` gets the address to put into its payload. What was given
+/// to a waiter that will never run again goes to `hand_back`.
+///
+/// Inlined down to where the coroutine gives way, but for the rest: a return that the processor has not seen the call of, because
+/// other coroutines ran in between, is one that it predicts wrongly.
+#[inline(always)]
 pub(crate) fn block_for<P: Place, R, T>(
     place: &P,
     ticket: Ticket,
@@ -118,13 +121,44 @@ pub(crate) fn block_for<P: Place, R, T>(
         landing: Landing(UnsafeCell::new(None)),
         hand_back,
     };
-    let address = Address(NonNull::from(&landed.landing));
-    match block(&landed, ticket, how, |state| enter(state, address)) {
-        Blocked::Granted(Grant::Given(_)) => match landed.take() {
-            Some(value) => Came::Value(value),
-            None => unreachable!("a waiter was granted, and nothing was handed to it"),
-        },
-        other => Came::Else(other),
+    let (wait, who) = Wait::open(&ticket);
+    let key = match queue_up_for(place, who, &landed.landing, enter) {
+        Ok(r) => return Came::Else(Blocked::Now(r)),
+        Err(key) => key,
+    };
+    let mut waiter = Waiter::new(&landed, wait, key);
+    match park_until(ticket, how, &waiter) {
+        End::Granted => {
+            waiter.done();
+            match landed.take() {
+                Some(value) => Came::Value(value),
+                None => Came::Else(Blocked::Granted(told(wait))),
+            }
+        }
+        end => {
+            let payload = waiter.leave();
+            Came::Else(Blocked::Ended(end, payload))
+        }
+    }
+}
+
+#[inline(never)]
+fn queue_up_for<P: Place, R, T>(
+    place: &P,
+    who: Unparker,
+    landing: &Landing<T>,
+    enter: impl FnOnce(&mut P::State, Address<T>) -> Result<R, (P::Payload, Turn)>,
+) -> Result<R, Key> {
+    let address = Address(NonNull::from(landing));
+    queue_up(place, who, |state| enter(state, address))
+}
+
+/// What it was granted, to which nothing was handed: that can only be news.
+#[cold]
+fn told(wait: Wait) -> Grant {
+    match wait.grant() {
+        Some(grant @ Grant::Told(_)) => grant,
+        other => unreachable!("a waiter was granted {other:?}, and nothing was handed to it"),
     }
 }
 

@@ -241,7 +241,7 @@ pub(crate) fn cannot_wait(e: &io::Error) -> ! {
 ///
 /// The caller has made `waiting` known to whoever grants it, by the same ticket, and takes it back afterwards on every way
 /// out: also when this unwinds.
-#[inline]
+#[inline(always)]
 pub(crate) fn park_until<W: Waiting>(ticket: Ticket, how: &How<'_>, waiting: &W) -> End {
     match ticket {
         // Nothing is due, and nothing but a grant is likely to come.

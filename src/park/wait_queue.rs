@@ -241,9 +241,9 @@ impl<E> WaitQueue<E> {
             let won = if entry.alone {
                 who.grant_alone(grant)
             } else {
-                who.grant(grant)
+                who.grant(grant).then_some(who)
             };
-            if won {
+            if let Some(who) = won {
                 entry.stamp = 0;
                 entry.next = self.free;
                 self.free = index;

@@ -90,9 +90,9 @@ pub(crate) fn grant_alone(word: &AtomicU64, epoch: u64, grant: Grant) -> bool {
 #[inline]
 pub(crate) fn granted(word: &AtomicU64, epoch: u64) -> Option<Grant> {
     // Acquire: pairs with the Release in `grant`.
-    let now = word.load(Ordering::Acquire);
-    let code = now & ((1 << BITS) - 1);
-    if now >> BITS != waiting(epoch) >> BITS || code == 0 {
+    let code = word.load(Ordering::Acquire).wrapping_sub(waiting(epoch));
+    // 0: it waits. What does not fit is of another wait, or of none.
+    if code == 0 || code >> BITS != 0 {
         return None;
     }
     let arm = ((code - 1) >> 1) as Arm;

@@ -160,7 +160,7 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     /// See [`RecvError`].
-    #[inline]
+    #[inline(always)]
     pub fn recv(&self) -> Result<T, RecvError> {
         self.shared
             .core
@@ -303,6 +303,7 @@ pub struct IntoIter<T> {
 impl<T> Iterator for Iter<'_, T> {
     type Item = T;
 
+    #[inline(always)]
     #[track_caller]
     fn next(&mut self) -> Option<T> {
         get_mute(&self.receiver.shared.core)
@@ -320,6 +321,7 @@ impl<T> Iterator for TryIter<'_, T> {
 impl<T> Iterator for IntoIter<T> {
     type Item = T;
 
+    #[inline(always)]
     #[track_caller]
     fn next(&mut self) -> Option<T> {
         get_mute(&self.receiver.shared.core)

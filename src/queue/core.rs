@@ -264,34 +264,44 @@ impl<T, S: Store<T>> Core<T, S> {
 
     // ---- get ----
 
-    #[inline]
+    /// Inlined for the sake of the wait: see [`block_for`].
+    #[inline(always)]
     #[track_caller]
     pub(crate) fn get(&self, patience: Patience) -> Result<T, Fail> {
         // Relaxed: it is a guess. Whoever waits looks under the lock first. A wait is no call to count.
-        if !self.waits.load(Ordering::Relaxed) {
-            if budget::charge()
-                && let Some(fail) = breathe(patience)
-            {
-                return Err(fail);
-            }
-            match self.lock.with(State::take) {
-                Taken::Item(item, who) => {
-                    wake(who);
-                    return Ok(item);
-                }
-                Taken::Empty => {}
-                taken => return self.get_slowly(taken, patience),
-            }
+        if !self.waits.load(Ordering::Relaxed)
+            && let Some(done) = self.get_now(patience)
+        {
+            return done;
         }
         self.wait_for_item(patience)
     }
 
+    /// The call without the wait. `None`: there is nothing yet.
+    #[inline]
+    #[track_caller]
+    fn get_now(&self, patience: Patience) -> Option<Result<T, Fail>> {
+        if budget::charge()
+            && let Some(fail) = breathe(patience)
+        {
+            return Some(Err(fail));
+        }
+        match self.lock.with(State::take) {
+            Taken::Item(item, who) => {
+                wake(who);
+                Some(Ok(item))
+            }
+            Taken::Empty => None,
+            taken => Some(self.get_slowly(taken, patience)),
+        }
+    }
+
     /// The getter's wait when nothing is in the way: the short form of the loop in `get_slowly`.
-    #[inline(never)]
+    #[inline(always)]
     #[track_caller]
     fn wait_for_item(&self, patience: Patience) -> Result<T, Fail> {
         let Some(ticket) = Ticket::usual() else {
-            return self.get_slowly(self.lock.with(State::take), patience);
+            return self.look_and_get_slowly(patience);
         };
         let how = How {
             reasons: &[self.reason_to_get()],
@@ -316,22 +326,40 @@ impl<T, S: Store<T>> Core<T, S> {
         );
         match came {
             Came::Value(item) => Ok(item),
-            Came::Else(Blocked::Now(taken)) => {
+            Came::Else(other) => self.did_not_land(other, how.deadline, patience),
+        }
+    }
+
+    #[inline(never)]
+    #[track_caller]
+    fn did_not_land(
+        &self,
+        blocked: Blocked<Taken<T, S::Work>, Getter<T>>,
+        deadline: Option<Instant>,
+        patience: Patience,
+    ) -> Result<T, Fail> {
+        match blocked {
+            Blocked::Now(taken) => {
                 // Not counted yet, in the hope for a wait.
                 budget::spend_here();
                 self.get_slowly(taken, patience)
             }
-            Came::Else(Blocked::Granted(_)) => {
+            Blocked::Granted(_) => {
                 let left = Patience {
-                    limit: how
-                        .deadline
-                        .map(|d| d.saturating_duration_since(Instant::now())),
+                    limit: deadline.map(|d| d.saturating_duration_since(Instant::now())),
                     ..patience
                 };
-                self.get_slowly(self.lock.with(State::take), left)
+                self.look_and_get_slowly(left)
             }
-            Came::Else(Blocked::Ended(end, _)) => Err(end.into()),
+            Blocked::Ended(end, _) => Err(end.into()),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn look_and_get_slowly(&self, patience: Patience) -> Result<T, Fail> {
+        self.get_slowly(self.lock.with(State::take), patience)
     }
 
     #[inline(never)]

@@ -167,7 +167,7 @@ macro_rules! methods {
             ///
             /// # Errors
             /// See [`GetError`].
-            #[inline]
+            #[inline(always)]
             #[track_caller]
             pub fn get(&self) -> Result<T, GetError> {
                 self.core.get(Patience::ERRORS).map_err(GetError::new)
@@ -373,6 +373,7 @@ macro_rules! methods {
         impl<T $(: $bound)?> Iterator for Iter<'_, $name<T>> {
             type Item = T;
 
+            #[inline(always)]
             #[track_caller]
             fn next(&mut self) -> Option<T> {
                 get_mute(&self.queue.core)
@@ -384,6 +385,7 @@ macro_rules! methods {
 }
 
 /// The next item, or `None` at the end: what iterators do, which have no room for another error.
+#[inline(always)]
 #[track_caller]
 pub(super) fn get_mute<T, S: super::store::Store<T>>(core: &Core<T, S>) -> Option<T> {
     match core.get(Patience::MUTE) {
