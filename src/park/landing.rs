@@ -106,8 +106,8 @@ pub(crate) enum Came<R, T, E> {
 /// As [`block`](super::block), for a waiter that is to be given a `T`. `enter` gets the address to put into its payload. What was given
 /// to a waiter that will never run again goes to `hand_back`.
 ///
-/// Inlined down to where the coroutine gives way, but for the rest: a return that the processor has not seen the call of, because
-/// other coroutines ran in between, is one that it predicts wrongly.
+/// Inlined into whoever waits, down to where the coroutine gives way, as one frame: a return whose call the processor has not seen,
+/// because other coroutines ran in between, is one that it predicts wrongly. What comes before and after the wait is apart.
 #[inline(always)]
 pub(crate) fn block_for<P: Place, R, T>(
     place: &P,

@@ -264,40 +264,31 @@ impl<T, S: Store<T>> Core<T, S> {
 
     // ---- get ----
 
-    /// Inlined for the sake of the wait: see [`block_for`].
-    #[inline(always)]
+    #[inline]
     #[track_caller]
     pub(crate) fn get(&self, patience: Patience) -> Result<T, Fail> {
         // Relaxed: it is a guess. Whoever waits looks under the lock first. A wait is no call to count.
-        if !self.waits.load(Ordering::Relaxed)
-            && let Some(done) = self.get_now(patience)
-        {
-            return done;
+        if !self.waits.load(Ordering::Relaxed) {
+            if budget::charge()
+                && let Some(fail) = breathe(patience)
+            {
+                return Err(fail);
+            }
+            match self.lock.with(State::take) {
+                Taken::Item(item, who) => {
+                    wake(who);
+                    return Ok(item);
+                }
+                Taken::Empty => {}
+                taken => return self.get_slowly(taken, patience),
+            }
         }
         self.wait_for_item(patience)
     }
 
-    /// The call without the wait. `None`: there is nothing yet.
-    #[inline]
-    #[track_caller]
-    fn get_now(&self, patience: Patience) -> Option<Result<T, Fail>> {
-        if budget::charge()
-            && let Some(fail) = breathe(patience)
-        {
-            return Some(Err(fail));
-        }
-        match self.lock.with(State::take) {
-            Taken::Item(item, who) => {
-                wake(who);
-                Some(Ok(item))
-            }
-            Taken::Empty => None,
-            taken => Some(self.get_slowly(taken, patience)),
-        }
-    }
-
-    /// The getter's wait when nothing is in the way: the short form of the loop in `get_slowly`.
-    #[inline(always)]
+    /// The getter's wait when nothing is in the way: the short form of the loop in `get_slowly`. Not inlined further: whoever gets
+    /// and need not wait would pay for the registers that a wait takes.
+    #[inline(never)]
     #[track_caller]
     fn wait_for_item(&self, patience: Patience) -> Result<T, Fail> {
         let Some(ticket) = Ticket::usual() else {
