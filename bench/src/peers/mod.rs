@@ -144,6 +144,7 @@ pub(crate) fn stand_ins(case: Case) -> &'static [Peer] {
         Case::Items128 | Case::Items | Case::RoundTrip | Case::Offload => &[Peer::Tokio],
         Case::TwoThreads => &[Peer::Tokio, Peer::Crossbeam],
         Case::Select(_) => &[Peer::Crossbeam],
+        Case::Ring(_) => &[Peer::Corosensei],
         _ => &[],
     }
 }
@@ -162,6 +163,7 @@ pub(crate) fn with_side<R>(peer: Peer, case: Case, body: impl FnOnce(Option<Side
         Peer::Smol => smol::with_side(case, body),
         Peer::Threads => threads::with_side(case, body),
         Peer::Crossbeam => crossbeam::with_side(case, body),
+        Peer::Corosensei => reference::with_ring(case, body),
         _ => body(None),
     }
 }

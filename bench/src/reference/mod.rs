@@ -3,6 +3,7 @@
 //! | benchmark | reference |
 //! | --- | --- |
 //! | switch (every case) | one `resume` + `suspend` pair of one coroutine, inlined |
+//! | switch (rings, as a peer) | as many coroutines as greenlets, resumed in turn |
 //! | yield | a `VecDeque` of coroutines: take the first, resume it, put it back |
 //! | spawn | a coroutine on a stack from a pool, run to its end, its stack given back |
 //! | locks | std's `Mutex`; the load of an `AtomicBool` |
@@ -25,6 +26,7 @@ mod offload;
 mod pair;
 mod queue;
 mod queues;
+mod ring;
 mod sleepers;
 
 use std::io;
@@ -63,6 +65,17 @@ pub(crate) fn with_side<R>(case: Case, body: impl FnOnce(Option<Side<'_>>) -> R)
         Case::Items128 | Case::Items => body(Some(&mut queues::items())),
         Case::RoundTrip => body(Some(&mut pair::resume_and_suspend())),
         Case::TwoThreads => body(None),
+    }
+}
+
+/// Calls `body` with so many raw coroutines in turn, for a case that is a ring.
+pub(crate) fn with_ring<R>(case: Case, body: impl FnOnce(Option<Side<'_>>) -> R) -> R {
+    match case {
+        Case::Ring(size) => match ring::of(size) {
+            Ok(mut side) => body(Some(&mut side)),
+            Err(_) => body(None),
+        },
+        _ => body(None),
     }
 }
 
