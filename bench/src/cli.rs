@@ -20,6 +20,7 @@ CASE: switch, values, yield, spawn, memory, timers, locks, queues, select, offlo
   --json [FILE]        one JSON object per line: instead of the table, or into FILE and the table as well
   --svg DIR            bar charts and curves into DIR, beside what is printed;
                        the same from the lines of --json: bench plot --from FILE --svg DIR
+                       and a Markdown table of them: bench summary --from FILE
   --launches N         processes the median is taken over (5; quick: 1)
   --rounds N           alternate rounds within one launch (9; echo: 5; http and redis: 3; quick: 3, http and redis: 1)
   --connections LIST   echo: numbers of connections, by commas (1,50,1000,10000; quick: 1,50,1000)
@@ -55,6 +56,8 @@ pub(crate) enum Mode {
     Parent(String),
     /// Draw the results in this file.
     Plot(String),
+    /// Print the results in this file as a Markdown table.
+    Summary(String),
     /// Measure once and print rows for the parent.
     Child(String),
     /// Be an echo server.
@@ -191,6 +194,7 @@ impl Options {
                 "--svg" => options.svg = Some(text()?),
                 "--from" => from = Some(text()?),
                 "plot" => mode = Some(Mode::Plot(String::new())),
+                "summary" => mode = Some(Mode::Summary(String::new())),
                 "--launches" => launches = Some(at_least_one(&arg, &text()?)?),
                 "--rounds" => options.rounds = Some(at_least_one(&arg, &text()?)?),
                 "--requests" => requests = Some(at_least_one(&arg, &text()?)?),
@@ -230,7 +234,9 @@ impl Options {
         options.mode = match (options.mode, from) {
             (Mode::Plot(_), Some(file)) if options.svg.is_some() => Mode::Plot(file),
             (Mode::Plot(_), _) => return Err("plot needs --from FILE and --svg DIR".to_owned()),
-            (_, Some(_)) => return Err("--from belongs to plot".to_owned()),
+            (Mode::Summary(_), Some(file)) => Mode::Summary(file),
+            (Mode::Summary(_), None) => return Err("summary needs --from FILE".to_owned()),
+            (_, Some(_)) => return Err("--from belongs to plot and summary".to_owned()),
             (mode, None) => mode,
         };
         if options.quick {
@@ -381,6 +387,7 @@ mod tests {
             ("--serve apache", "apache"),
             ("plot --from results.jsonl", "--svg DIR"),
             ("plot --svg pictures", "--from FILE"),
+            ("summary", "--from FILE"),
             ("switch --from results.jsonl", "--from belongs to plot"),
             ("echo --sizes 64,16385", "16384"),
             ("echo --peer akka", "akka"),

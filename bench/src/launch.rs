@@ -92,9 +92,18 @@ pub(crate) fn run(case: &str, options: &Options) -> io::Result<()> {
 
 /// Draws the results of an earlier run, from the file that `--json` made.
 pub(crate) fn plot(file: &str, options: &Options) -> io::Result<()> {
-    let text = fs::read_to_string(file)
-        .map_err(|error| io::Error::new(error.kind(), format!("{file}: {error}")))?;
-    draw(&text, options)
+    draw(&read(file)?, options)
+}
+
+/// Prints the results in `file` as a Markdown table.
+pub(crate) fn sum_up(file: &str) -> io::Result<()> {
+    print!("{}", plot::markdown(&read(file)?)?);
+    Ok(())
+}
+
+fn read(file: &str) -> io::Result<String> {
+    fs::read_to_string(file)
+        .map_err(|error| io::Error::new(error.kind(), format!("{file}: {error}")))
 }
 
 /// Draws lines of results, if that is wanted, and says where.

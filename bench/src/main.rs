@@ -7,7 +7,7 @@
 //!    └─ bench --child CASE       one launch: measures value and reference in alternate rounds
 //!        ├─ bench --serve KIND   an echo server on core 0
 //!        └─ bench --drive ADDR   its client on core 1
-//!   bench plot --from FILE       draws what `--json` wrote
+//!   bench plot --from FILE       draws what `--json` wrote; bench summary --from FILE: a table of it
 //!   bench --load ADDR            such a client alone, for `syscalls.sh`
 //! ```
 //!
@@ -51,8 +51,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if !matches!(options.mode, Mode::Help | Mode::Parent(_) | Mode::Plot(_))
-        && let Err(error) = sys::live_at_most(options.seconds)
+    if !matches!(
+        options.mode,
+        Mode::Help | Mode::Parent(_) | Mode::Plot(_) | Mode::Summary(_)
+    ) && let Err(error) = sys::live_at_most(options.seconds)
     {
         eprintln!("bench: {error}");
         return ExitCode::FAILURE;
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         }
         Mode::Parent(case) => launch::run(case, &options),
         Mode::Plot(file) => launch::plot(file, &options),
+        Mode::Summary(file) => launch::sum_up(file),
         Mode::Child(case) => suite::run_child(case, &options),
         Mode::Serve(kind) => echo::serve(*kind, &options),
         Mode::Load(address) => load::run_alone(*address, &options),

@@ -1,4 +1,4 @@
-//! The pictures that `bench plot` draws, as a reader of XML sees them.
+//! The pictures that `bench plot` draws, as a reader of XML sees them, and the table of `bench summary`.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -238,4 +238,42 @@ fn a_file_that_is_no_results_is_named_and_draws_nothing() {
     ]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("missing.jsonl"));
+}
+
+#[test]
+fn a_table_has_a_row_for_each_case_and_says_where_its_numbers_come_from() {
+    let folder = folder("summary");
+    let from = folder.join("results.jsonl");
+    let switch = row("switch", "a", "3", "2.5", None).replace("\"ratio\":null", "\"ratio\":1.19");
+    let lines = [
+        RUN.to_owned(),
+        switch,
+        row("switch", "a", "3.1", "9", Some("may")),
+        row("switch", "a", "3.2", "12.25", Some("tokio")),
+        row("switch", "none", "0", "null", None).replace("\"ns\"", "\"allocations/switch\""),
+        row("switch", "some", "0.5", "null", None).replace("\"ns\"", "\"allocations/switch\""),
+        row("queues", "b", "60", "64", Some("tokio")),
+    ];
+    fs::write(&from, lines.join("\n")).unwrap();
+    let output = bench(&["summary", "--from", from.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    let expected = r#"```sh
+bench -- switch --svg 'a <b>'
+```
+
+A "CPU" <x> & more; 2026-01-31 12:00 UTC; commit 0123abc.
+
+switch, some: 0.50
+
+| benchmark | case | unit | greenloom | limit | ratio | others |
+| --- | --- | --- | ---: | ---: | ---: | --- |
+| switch | a | ns | 3 | 2.50 | 1.19 | may 9, tokio 12.2 |
+| queues | b | ns | 60 | - | - | tokio 64 |
+"#;
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+
+    fs::write(&from, RUN).unwrap();
+    let output = bench(&["summary", "--from", from.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no rows"));
 }

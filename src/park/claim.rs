@@ -7,6 +7,9 @@
 //!          a thread:   in a cell that outlives it, for the next thread
 //! ```
 //!
+//! Where the waiter is a greenlet of the same hub, and waits at one object whose lock the granter holds, both are one step
+//! ([`Unparker::grant_alone`]): nothing can come between, and what is left to be unparked is [`Unparker::Woken`].
+//!
 //! An `Unparker` is plain data that names one wait for all time: it keeps nothing alive, and after the wait has ended, however it
 //! did, every grant fails and every wake does nothing. So lists of waiters may hold stale ones without harm.
 //!

@@ -1,8 +1,9 @@
-//! Pictures of results: one bar chart per benchmark, and cost against number of greenlets where there are several.
+//! Pictures of results: one bar chart per benchmark, and cost against number of greenlets where there are several. And a table.
 //!
 //! ```text
-//! JSON lines ── record ──▶ rows ── panels ──▶ cases of one unit ──▶ bars, curves ── scale, svg ──▶ DIR/BENCH.svg,
-//!                                                                                       DIR/BENCH-by-number.svg
+//! JSON lines ── record ──▶ rows ── panels ──▶ cases of one unit ─┬▶ bars, curves ── scale, svg ──▶ DIR/BENCH.svg,
+//!                                                                │                      DIR/BENCH-by-number.svg
+//!                                                                └▶ summary ──▶ Markdown
 //! ```
 //!
 //! Drawn from the lines that `--json` writes and from nothing else, so that a picture of a run and one of its file are
@@ -14,6 +15,7 @@ mod bars;
 mod curves;
 mod record;
 mod scale;
+mod summary;
 mod svg;
 
 use std::fs;
@@ -21,6 +23,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use self::record::Record;
+pub(crate) use self::summary::markdown;
 use self::svg::{Anchor, CHARACTER, Style, Svg};
 use crate::about::About;
 
@@ -257,6 +260,7 @@ mod tests {
             unit: "ns".to_owned(),
             value: Some(value),
             reference,
+            ratio: None,
             peer: peer.map(str::to_owned),
         }
     }

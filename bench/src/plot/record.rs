@@ -25,6 +25,8 @@ pub(super) struct Record {
     pub(super) value: Option<f64>,
     /// The peer's, or else the limit's.
     pub(super) reference: Option<f64>,
+    /// The median of the launches', if the line says.
+    pub(super) ratio: Option<f64>,
     /// Whose the reference is, if it is not the limit.
     pub(super) peer: Option<String>,
 }
@@ -100,6 +102,7 @@ impl Fields {
             unit: self.text("unit")?,
             value: self.number("value")?,
             reference: self.number("reference")?,
+            ratio: self.number("ratio").flatten(),
             peer: self.text("peer"),
         })
     }
@@ -203,6 +206,7 @@ mod tests {
             unit: "us/request".to_owned(),
             value: None,
             reference: Some(2.5),
+            ratio: None,
             peer: Some("may".to_owned()),
         };
         assert_eq!(records, [expected]);
@@ -227,6 +231,7 @@ mod tests {
         let record = &read(line).unwrap().1[0];
         assert_eq!(record.peer.as_deref(), Some("may"));
         assert_eq!((record.value, record.reference), (Some(10.0), Some(20.0)));
+        assert_eq!(record.ratio, Some(0.5));
     }
 
     #[test]
