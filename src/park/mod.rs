@@ -243,48 +243,43 @@ pub(crate) fn cannot_wait(e: &io::Error) -> ! {
 /// out: also when this unwinds.
 #[inline(always)]
 pub(crate) fn park_until<W: Waiting>(ticket: Ticket, how: &How<'_>, waiting: &W) -> End {
-    match ticket {
-        // Nothing is due, and nothing but a grant is likely to come.
-        Ticket::Greenlet(hot, hub, Waiter { control: me, epoch })
-            if how.deadline.is_none() && me.attention.get() == 0 && !std::thread::panicking() =>
-        {
-            if waiting.granted_before() {
-                return End::Granted;
-            }
-            let frame = Frame {
-                reasons: how.reasons,
-                since: hub.clock.last(),
-                abandon: &|| waiting.abandon(),
-                timed: false,
-            };
-            with_frame(me, &frame, || {
-                me.park_epoch.set(epoch);
-                me.state.set(State::Parked);
-                engine::to_hub_calmly(hot, me);
-                if me.attention.get() == 0 && waiting.granted() {
-                    return End::Granted;
-                }
-                probe::answer_all(hot, me);
-                parked(hot, hub, Waiter { control: me, epoch }, how, waiting)
-            })
-        }
-        ticket => park_slowly(ticket, how, waiting),
+    // By value to whom it is handed on, so that the usual way need not have it in memory.
+    let how = *how;
+    let Ticket::Greenlet(hot, hub, waiter) = ticket else {
+        return park_thread(how, waiting);
+    };
+    let Waiter { control: me, epoch } = waiter;
+    // Something is due, or something else than a grant is likely to come.
+    if how.deadline.is_some() || me.attention.get() != 0 || std::thread::panicking() {
+        return park_greenlet(hot, hub, waiter, how, waiting);
     }
+    if waiting.granted_before() {
+        return End::Granted;
+    }
+    let frame = Frame {
+        reasons: how.reasons,
+        since: hub.clock.last(),
+        abandon: &|| waiting.abandon(),
+        timed: false,
+    };
+    with_frame(me, &frame, || {
+        me.park_epoch.set(epoch);
+        me.state.set(State::Parked);
+        engine::to_hub_calmly(hot, me);
+        if me.attention.get() == 0 && waiting.granted() {
+            return End::Granted;
+        }
+        probe::answer_all(hot, me);
+        parked(hot, hub, waiter, how, waiting)
+    })
 }
 
 #[inline(never)]
-fn park_slowly<W: Waiting>(ticket: Ticket, how: &How<'_>, waiting: &W) -> End {
-    match ticket {
-        Ticket::Greenlet(hot, hub, waiter) => park_greenlet(hot, hub, waiter, how, waiting),
-        Ticket::Thread => park_thread(how, waiting),
-    }
-}
-
 fn park_greenlet<W: Waiting>(
     hot: &'static Hot,
     hub: &'static Hub,
     Waiter { control: me, epoch }: Waiter,
-    how: &How<'_>,
+    how: How<'_>,
     waiting: &W,
 ) -> End {
     if waiting.granted() {
@@ -311,7 +306,7 @@ fn park_greenlet<W: Waiting>(
         fine = deadline.saturating_duration_since(now) < FINE;
     }
     if me.attention.get() != 0
-        && let Some(end) = interrupted(hot, me, how, waiting, false)
+        && let Some(end) = interrupted(hot, me, &how, waiting, false)
     {
         return end;
     }
@@ -342,7 +337,7 @@ fn parked<W: Waiting>(
     hot: &'static Hot,
     hub: &'static Hub,
     Waiter { control: me, epoch }: Waiter,
-    how: &How<'_>,
+    how: How<'_>,
     waiting: &W,
 ) -> End {
     loop {
@@ -355,7 +350,7 @@ fn parked<W: Waiting>(
             return End::Granted;
         }
         if me.attention.get() != 0
-            && let Some(end) = interrupted(hot, me, how, waiting, true)
+            && let Some(end) = interrupted(hot, me, &how, waiting, true)
         {
             return end;
         }
@@ -450,7 +445,8 @@ fn interrupted<W: Waiting>(
 }
 
 /// The wait of a plain thread: nothing interrupts it.
-fn park_thread<W: Waiting>(how: &How<'_>, waiting: &W) -> End {
+#[inline(never)]
+fn park_thread<W: Waiting>(how: How<'_>, waiting: &W) -> End {
     loop {
         if waiting.granted() {
             return End::Granted;
