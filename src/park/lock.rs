@@ -9,7 +9,8 @@
 //! preempted, with growing pauses.
 //!
 //! The closure may not run user code (no `Clone`, `Drop`, `Ord` or `Debug` of theirs: invariant 4), switch (invariant 5), or take
-//! the same lock. Whatever has to be dropped or woken is returned from it. The model tests include this file as it is.
+//! the same lock. Whatever has to be dropped is returned from it, and whoever has to be woken, unless that only
+//! enqueues a greenlet of this thread. The model tests include this file as it is.
 
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};

@@ -14,8 +14,8 @@
 //! So a payload has exactly one taker, whoever wins: nothing is lost and nothing is there twice. An owner whose wait was
 //! granted need not come back.
 //!
-//! The queue lies inside its object's [`Lock`](super::Lock); it wakes nobody: who is to be woken comes out, to be woken
-//! after that lock was let go. It allocates when it grows, and keeps what it has. The model tests include this file as it is.
+//! The queue lies inside its object's [`Lock`](super::Lock). Who is to be woken comes out, to be woken after that lock was let
+//! go; only a greenlet of the granter's own hub that waits here alone is runnable at once, which enqueues it and no more. It allocates when it grows, and keeps what it has. The model tests include this file as it is.
 #![forbid(unsafe_code)]
 
 use super::claim::Unparker;

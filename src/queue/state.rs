@@ -1,6 +1,6 @@
 //! What the lock of a queue guards, and the steps that one section of it takes.
 //!
-//! `core.rs` says how they make up the calls. Nothing here wakes anybody, waits, or runs code of the user: who is to be
+//! `core.rs` says how they make up the calls. Nothing here waits, makes a system call or runs code of the user: who is to be
 //! woken, and what is to be dropped, comes out.
 #![forbid(unsafe_code)]
 
